@@ -1,0 +1,104 @@
+/** What the engine takes and gives. The HTTP layer translates to and from this; the engine knows no HTTP. */
+
+/** A rank as asked for: a number, or a word. `base` (0) is the base model without the adapter's factors. */
+export type RankRequest = number | 'max' | 'auto'
+
+export type RankReason = 'requested' | 'max' | 'default' | 'auto' | 'no_curve' | 'base'
+
+export interface SamplingParameters {
+  /** 0 is greedy. Default 0 unless `doSample`, then 1. */
+  readonly temperature: number
+  /** 0 keeps all. */
+  readonly topK: number
+  /** 1 keeps all. */
+  readonly topP: number
+  /** 0 keeps all. */
+  readonly minP: number
+  /** 1 changes nothing. */
+  readonly repetitionPenalty: number
+  /** 0 changes nothing. */
+  readonly frequencyPenalty: number
+  /** 0 changes nothing. */
+  readonly presencePenalty: number
+  /** The same seed gives the same text, alone or in a batch. Drawn by the engine when null. */
+  readonly seed: number | null
+}
+
+export interface GenerateRequest {
+  readonly inputs: string
+  /** An adapter's name; null asks for the bare base model; undefined for the default adapter. */
+  readonly adapterId?: string | null | undefined
+  /** Undefined is `max`. */
+  readonly rank?: RankRequest | undefined
+  /** For `auto`: the share of the best validation quality that is good enough. Default 0.99. */
+  readonly minQuality?: number | undefined
+  readonly maxNewTokens: number
+  readonly sampling: SamplingParameters
+  readonly stop: readonly string[]
+  /** Keep only the last so many prompt tokens. */
+  readonly truncate?: number | undefined
+  /** Give the prompt's tokens with their log-probabilities. */
+  readonly prefillDetails?: boolean | undefined
+  /** Give the n likeliest tokens at each step. */
+  readonly topNTokens?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Token {
+  readonly id: number
+  readonly text: string
+  /** Natural logarithm; null for the first token of a prompt. */
+  readonly logprob: number | null
+  readonly special: boolean
+}
+
+export type FinishReason = 'length' | 'eos_token' | 'stop_sequence'
+
+/** A generated token as it is published. */
+export interface TokenEvent {
+  readonly index: number
+  readonly token: Token
+  readonly topTokens: readonly Token[]
+  /** The text that this token adds to the output; may be empty inside a character or a possible stop string. */
+  readonly delta: string
+}
+
+/** Which weights answered. */
+export interface Served {
+  readonly adapterId: string | null
+  readonly adapterDigest: string | null
+  readonly rank: number
+  readonly rankRequested: RankRequest
+  readonly rankReason: RankReason
+}
+
+/** Milliseconds on the monotonic clock. */
+export interface Timings {
+  readonly queueMs: number
+  /** From arrival to the first token. */
+  readonly timeToFirstTokenMs: number
+  readonly inferenceMs: number
+  readonly totalMs: number
+}
+
+export interface GenerateResult extends Served {
+  readonly text: string
+  readonly finishReason: FinishReason
+  readonly promptTokens: number
+  readonly tokens: readonly Token[]
+  readonly topTokens: readonly (readonly Token[])[]
+  /** Empty unless `prefillDetails`. */
+  readonly prefill: readonly Token[]
+  readonly seed: number | null
+  readonly timings: Timings
+}
+
+/** A request under way. */
+export interface Generation {
+  /** Known at once: which adapter and rank serve it. */
+  readonly served: Served
+  readonly promptTokens: number
+  /** The stream of tokens; ends when the result is there, throws what `result` rejects with. */
+  readonly tokens: AsyncIterable<TokenEvent>
+  readonly result: Promise<GenerateResult>
+}
