@@ -1,0 +1,100 @@
+/** The environment, checked once: every setting with its default and meaning, and all mistakes reported together. */
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { errors } from './errors.ts'
+
+const packageRoot = new URL('../', import.meta.url)
+const inPackage = (path: string): string => fileURLToPath(new URL(path, packageRoot))
+
+/** Where the bundled models live, whatever the working directory is. */
+export const bundled = { bases: inPackage('models/base'), adapters: inPackage('models/adapters') }
+
+const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .transform((text) => (/^\d{1,15}$/.test(text) ? Number(text) : Number.NaN))
+    .refine((value) => value >= min && value <= max, { error: `expected a whole number from ${min} to ${max}` })
+
+const seconds = (max: number) =>
+  z
+    .string()
+    .transform((text) => (/^\d{1,9}(\.\d+)?$/.test(text) ? Number(text) : Number.NaN))
+    .refine((value) => value > 0 && value <= max, { error: `expected seconds, above 0 and at most ${max}` })
+
+const text = () => z.string()
+
+const flag = () => z.stringbool({ error: 'expected true or false' })
+
+/** The settings, in the order in which the README lists them. */
+const Environment = z.object({
+  PORT: wholeNumber(0, 65535).default(8080).describe('Port to listen on; 0 takes any free one'),
+  HOST: text().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+  BASE_MODEL: text().optional().describe('Base model directory; by default the only one in models/base'),
+  ADAPTERS_DIR: text().default(bundled.adapters).describe('Directory of adapter directories, watched for changes'),
+  DEFAULT_ADAPTER: text()
+    .optional()
+    .describe('Adapter of a request that names none; by default e2e, else the only one there is'),
+  DEVICE: z
+    .enum(['auto', 'cpu', 'cuda'], { error: 'expected auto, cpu or cuda' })
+    .default('auto')
+    .describe('auto takes CUDA when it is really there; cuda fails at start when it is not'),
+  DEVICE_ID: wholeNumber(0, 255).default(0).describe('Which CUDA device'),
+  GPU_MEM_LIMIT: wholeNumber(1, 1e15)
+    .optional()
+    .describe('Bytes of device memory that may be taken; no limit by default'),
+  INTRA_OP_THREADS: wholeNumber(1, 1024).optional().describe('Threads of one step; by default one per physical core'),
+  MAX_BATCH_SIZE: wholeNumber(1, 1024).default(16).describe('Requests that run together'),
+  MAX_RANK_ROWS: wholeNumber(1, 65536).default(256).describe('Sum of the ranks that run together, each adapter once'),
+  MAX_WAITING_REQUESTS: wholeNumber(0, 1e6)
+    .default(128)
+    .describe('Requests that may wait; one more is answered with 429'),
+  MAX_WAITING_TOKENS: wholeNumber(1, 1e9).default(65536).describe('Prompt tokens that may wait'),
+  PREFILL_CHUNK: wholeNumber(1, 65536)
+    .default(64)
+    .describe('Prompt tokens that one step takes beside the running requests'),
+  CONTEXT_LENGTH: wholeNumber(2, 1e6)
+    .optional()
+    .describe("Positions kept per running request; by default the base model's own"),
+  REQUEST_TIMEOUT: seconds(86400).default(300).describe('Seconds after which a request is given up'),
+  SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
+  BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      error: 'expected fatal, error, warn, info, debug, trace or silent',
+    })
+    .default('info')
+    .describe('Least severe line that is logged'),
+  VLLM_METRICS: flag().default(false).describe("Also give the gauges that inference gateways read, under vLLM's names"),
+})
+
+export type Config = z.infer<typeof Environment>
+
+/**
+ * Reads the settings. An empty variable counts as unset.
+ * @throws configuration_invalid that names every mistake, one a line
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
+  const result = Environment.safeParse(given)
+  if (result.success) return result.data
+  throw errors.configurationInvalid(
+    result.error.issues.map(
+      ({ path, message }) => `${path.join('.')}: ${message}, got '${given[String(path[0])] ?? ''}'`,
+    ),
+  )
+}
+
+export interface Setting {
+  readonly name: string
+  readonly default: string
+  readonly description: string
+}
+
+/** The table of settings, as the README shows it. */
+export function settings(): Setting[] {
+  return Object.entries(Environment.shape).map(([name, schema]) => ({
+    name,
+    default: schema instanceof z.ZodDefault ? String(schema.def.defaultValue).replace(inPackage('.'), '') : '',
+    description: schema.description ?? '',
+  }))
+}
