@@ -1,0 +1,44 @@
+/** The stages that make the bundled models' data: corpus, tokenizer, E2E files. Each writes its files and returns what it counted. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type CorpusOptions, corpusDocuments, endOfText, readText, splitProse, writeDocuments } from './corpus.ts'
+import { groupByContext, jsonLines, readE2e } from './e2e.ts'
+import { makeTokenizer } from './make-tokenizer.ts'
+
+const validationProse = 60
+const validationPairs = 400
+
+/** Writes `pretrain.txt` and `pretrain-valid.txt`. The validation pairs come from a seed of their own. */
+export async function corpusStage(books: string, directory: string, options: CorpusOptions) {
+  await mkdir(directory, { recursive: true })
+  const prose = splitProse(await readText(books), options.seed, validationProse)
+  const train = await writeDocuments(join(directory, 'pretrain.txt'), corpusDocuments(prose.train, options))
+  const held = { seed: options.seed + 1, pairs: validationPairs, prosePasses: 1 }
+  const validation = await writeDocuments(
+    join(directory, 'pretrain-valid.txt'),
+    corpusDocuments(prose.validation, held),
+  )
+  return { train, validation, proseDocuments: prose.train.length }
+}
+
+/** Trains `tokenizer.json` on a part of the corpus with its mixture. */
+export async function tokenizerStage(directory: string, vocabSize: number, characters = 24_000_000) {
+  const corpus = await readFile(join(directory, 'pretrain.txt'), 'utf8')
+  const sample = join(directory, 'tokenizer-sample.txt')
+  await writeFile(sample, corpus.slice(0, characters).replaceAll(endOfText, '\n'))
+  await makeTokenizer([sample], vocabSize, join(directory, 'tokenizer.json'))
+}
+
+/** Writes `{train,valid,test}.jsonl` and, grouped by context, `{valid,test}.references.jsonl`. */
+export async function e2eStage(source: string, directory: string) {
+  await mkdir(directory, { recursive: true })
+  const counts: Record<string, number> = {}
+  for (const split of ['train', 'valid', 'test'] as const) {
+    const pairs = await readE2e(join(source, `${split}.txt.gz`))
+    await writeFile(join(directory, `${split}.jsonl`), jsonLines(pairs))
+    counts[split] = pairs.length
+    if (split !== 'train')
+      await writeFile(join(directory, `${split}.references.jsonl`), jsonLines(groupByContext(pairs)))
+  }
+  return counts
+}
