@@ -1,13 +1,13 @@
 /** An adapter's directory: PEFT's two files, and `dylora.json` with what PEFT does not know. Appears whole or not at all. */
 import { createHash } from 'node:crypto'
-import { stat, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { errors } from '../errors.ts'
 import { type Adapter, type LoraFactors, type ModuleKey, type TargetModule, targetModules } from './adapter.ts'
 import { adapterFormatVersion, DyloraJson, PeftConfig, peftConfigOf, unimplementedSwitch } from './adapter-config.ts'
 import type { BaseModel } from './base-model.ts'
 import { moduleFeatures } from './gpt2-config.ts'
-import { issueText, readJsonFile, rethrowing } from './json-file.ts'
+import { issueText, readJsonFile, rethrowing, writeJsonFile } from './json-file.ts'
 import { fromPlainPeft } from './peft-import.ts'
 import {
   cutBlock,
@@ -189,7 +189,7 @@ export async function writeAdapter(directory: string, content: AdapterContent): 
   if (!parsed.success) throw fail(`${adapterFiles.dylora}: ${issueText(parsed.error)}`)
   await publishDirectory(directory, async (temporary) => {
     await writePeft(temporary, content, content.maxRank)
-    await writeJson(join(temporary, adapterFiles.dylora), parsed.data)
+    await writeJsonFile(join(temporary, adapterFiles.dylora), parsed.data)
   })
   return { ...content, name, digest }
 }
@@ -214,11 +214,7 @@ export async function exportAdapter(adapter: Adapter, rank: number, directory: s
 async function writePeft(directory: string, content: AdapterContent, rank: number): Promise<void> {
   const config = peftConfigOf(content, targetedLinears(content.targetModules), rank)
   await writeSafetensors(join(directory, adapterFiles.factors), peftTensors(content, rank), { format: 'pt' })
-  await writeJson(join(directory, adapterFiles.peft), config)
-}
-
-function writeJson(path: string, value: unknown): Promise<void> {
-  return writeFile(path, `${JSON.stringify(value, null, 2)}\n`)
+  await writeJsonFile(join(directory, adapterFiles.peft), config)
 }
 
 /** Throws `adapter_invalid` unless the adapter was trained for this base and its shapes fit. */

@@ -1,5 +1,5 @@
 /** JSON files checked by a schema, and the failures of reading files turned into those of whoever reads. */
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { z } from 'zod'
 import { FileFormatError } from './safetensors.ts'
@@ -42,4 +42,9 @@ export async function rethrowing<T>(fail: (reason: string) => Error, read: () =>
     if (!(error instanceof Error && 'code' in error && 'path' in error)) throw error
     throw fail(error.code === 'ENOENT' ? `there is no ${basename(String(error.path))}` : error.message)
   }
+}
+
+/** Not atomic: for files inside a directory that is being published. */
+export function writeJsonFile(path: string, value: unknown): Promise<void> {
+  return writeFile(path, `${JSON.stringify(value, null, 2)}\n`)
 }
