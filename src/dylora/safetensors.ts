@@ -205,7 +205,8 @@ export async function writeSafetensors(
 }
 
 function encodeHeader(sources: readonly TensorSource[], metadata: Readonly<Record<string, string>>): Uint8Array {
-  const header: Record<string, unknown> = { __metadata__: metadata }
+  // Without a prototype, for a tensor may be called `__proto__`.
+  const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata })
   let end = 0
   for (const { name, shape } of sources) {
     if (Object.hasOwn(header, name)) throw new RangeError(`expected distinct tensor names, got '${name}' twice`)
