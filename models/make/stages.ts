@@ -1,8 +1,9 @@
 /** The stages that make the bundled models' data: corpus, tokenizer, E2E files. Each writes its files and returns what it counted. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { groupByContext } from '../../src/evaluation/references.ts'
 import { type CorpusOptions, corpusDocuments, endOfText, readText, splitProse, writeDocuments } from './corpus.ts'
-import { groupByContext, jsonLines, readE2e } from './e2e.ts'
+import { jsonLines, readPairs } from './e2e.ts'
 import { makeTokenizer } from './make-tokenizer.ts'
 
 const validationProse = 60
@@ -34,8 +35,9 @@ export async function e2eStage(source: string, directory: string) {
   await mkdir(directory, { recursive: true })
   const counts: Record<string, number> = {}
   for (const split of ['train', 'valid', 'test'] as const) {
-    const pairs = await readE2e(join(source, `${split}.txt.gz`))
-    await writeFile(join(directory, `${split}.jsonl`), jsonLines(pairs))
+    const pairs = await readPairs(join(source, `${split}.txt.gz`))
+    const examples = pairs.map(([context, completion]) => ({ context, completion }))
+    await writeFile(join(directory, `${split}.jsonl`), jsonLines(examples))
     counts[split] = pairs.length
     if (split !== 'train')
       await writeFile(join(directory, `${split}.references.jsonl`), jsonLines(groupByContext(pairs)))
