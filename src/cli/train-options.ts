@@ -1,0 +1,114 @@
+/** The options of `dylora train`, made from the schema of the settings, so that both always agree. */
+import { parseArgs } from 'node:util'
+import { targetModules } from '../dylora/adapter.ts'
+import { errors } from '../errors.ts'
+import { TrainingSettings } from '../training/settings.ts'
+
+export interface TrainOptions {
+  readonly base: string
+  readonly data: string
+  readonly validation: string | undefined
+  readonly out: string
+  readonly resume: boolean
+  readonly threads: number | undefined
+  readonly logEvery: number
+  readonly checkpointEvery: number
+  readonly validateEvery: number
+  readonly settings: TrainingSettings
+}
+
+/** Options that are not part of the result: where things are, and how often something is said or saved. */
+const ownOptions = {
+  base: 'Base model directory',
+  data: 'Training data: *.jsonl of {"context", "completion"}, or text whose documents end with <|endoftext|>',
+  validation: 'Held-out data of the same form',
+  out: 'Directory that the adapter (of a full training, the base model) is written to',
+  resume: 'Go on from the checkpoint of an interrupted run',
+  threads: 'Threads of the runtime; all cores unless given',
+  'log-every': 'Steps between two lines where output is no terminal (20)',
+  'checkpoint-every': 'Steps between two checkpoints (100)',
+  'validate-every': 'Steps between two looks at the validation loss; 0 for only at the end (0)',
+} as const
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** Option name -> name of the setting. */
+const settingNames: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.keys(TrainingSettings.shape).map((name) => [kebab(name), name]),
+)
+
+export function trainHelp(): string {
+  const settings = Object.entries(settingNames).map(([option, name]): [string, string] => {
+    const schema = TrainingSettings.shape[name as keyof TrainingSettings]
+    const fallback = schema.safeParse(undefined)
+    const value = fallback.success && fallback.data !== undefined ? ` (${[fallback.data].flat().join(',')})` : ''
+    return [option, `${schema.description ?? ''}${value}`]
+  })
+  const lines = [...Object.entries(ownOptions), ...settings].map(([option, text]) => `  --${option.padEnd(18)} ${text}`)
+  return ['Usage: dylora train --base <dir> --data <file> --out <dir> [options]', '', ...lines].join('\n')
+}
+
+/** Null when help is asked for. Throws `validation` naming the option. */
+export function parseTrainOptions(args: string[]): TrainOptions | null {
+  const names = [...Object.keys(ownOptions).filter((name) => name !== 'resume'), ...Object.keys(settingNames)]
+  const { values } = parseArgs({
+    args,
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      resume: { type: 'boolean' },
+      ...Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
+    },
+  })
+  if (values.help) return null
+  const given = values as Readonly<Record<string, string | boolean | undefined>>
+  return {
+    base: required(given, 'base'),
+    data: required(given, 'data'),
+    out: required(given, 'out'),
+    validation: given.validation as string | undefined,
+    resume: given.resume === true,
+    threads: count(given, 'threads', 1),
+    logEvery: count(given, 'log-every', 1) ?? 20,
+    checkpointEvery: count(given, 'checkpoint-every', 1) ?? 100,
+    validateEvery: count(given, 'validate-every', 0) ?? 0,
+    settings: parseSettings(given),
+  }
+}
+
+type Given = Readonly<Record<string, string | boolean | undefined>>
+
+function required(given: Given, name: string): string {
+  const value = given[name]
+  if (typeof value !== 'string' || value === '')
+    throw errors.validation(`--${name} is required: see dylora train --help`)
+  return value
+}
+
+function count(given: Given, name: string, least: number): number | undefined {
+  const value = given[name]
+  if (value === undefined) return undefined
+  if (!/^\d+$/.test(String(value)) || Number(value) < least) {
+    throw errors.validation(`--${name}: expected a whole number from ${least}, got '${String(value)}'`)
+  }
+  return Number(value)
+}
+
+function parseSettings(given: Given): TrainingSettings {
+  const settings = Object.entries(settingNames).flatMap(([option, name]) =>
+    given[option] === undefined ? [] : [[name, settingValue(name, String(given[option]))]],
+  )
+  const parsed = TrainingSettings.safeParse(Object.fromEntries(settings))
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    throw errors.validation(`--${kebab(String(issue?.path[0]))}: ${issue?.message}`)
+  }
+  if (parsed.data.rankPer === 'example' && parsed.data.update === 'frozen') {
+    throw errors.validation('--update frozen moves one row a step and needs --rank-per batch')
+  }
+  return parsed.data
+}
+
+function settingValue(name: string, text: string): unknown {
+  if (name === 'targetModules') return text === 'all' ? [...targetModules] : text.split(',')
+  return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text
+}

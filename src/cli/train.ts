@@ -1,0 +1,197 @@
+/** `dylora train`: the worker's whole job in one process, from a data file to an adapter (or a base model) on disk. */
+import { readFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { QualityPoint } from '../dylora/adapter.ts'
+import { writeAdapter } from '../dylora/adapter-directory.ts'
+import { type BaseModel, baseFiles, readBaseModel } from '../dylora/base-model.ts'
+import { writeBaseModel } from '../dylora/base-writer.ts'
+import { Scorer } from '../dylora/scorer.ts'
+import { readTokenizer } from '../dylora/tokenizer.ts'
+import { errors } from '../errors.ts'
+import { lossPoint } from '../evaluation/curve.ts'
+import { type Dataset, type EncodingOptions, readDataset } from '../training/data.ts'
+import type { Learner } from '../training/learner.ts'
+import { Progress } from '../training/progress.ts'
+import type { TrainingSettings } from '../training/settings.ts'
+import { discardCheckpoint, type TrainingRun, totalSteps, train } from '../training/train.ts'
+import { type RankLoss, trainedRanks, Validation } from '../training/validation.ts'
+import { parseTrainOptions, type TrainOptions, trainHelp } from './train-options.ts'
+
+export async function run(args: string[]): Promise<number> {
+  const options = parseTrainOptions(args)
+  if (options === null) {
+    console.log(trainHelp())
+    return 0
+  }
+  const progress = new Progress(
+    { isTTY: process.stdout.isTTY ?? false, write: (text) => process.stdout.write(text) },
+    options.logEvery,
+  )
+  await trainAndWrite(options, progress, stopSignal())
+  return 0
+}
+
+/** Aborted by the first SIGINT or SIGTERM: the step under way is finished and a checkpoint written. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
+  return controller.signal
+}
+
+async function trainAndWrite(options: TrainOptions, progress: Progress, signal: AbortSignal): Promise<void> {
+  const base = await readBaseModel(options.base)
+  const settings = settingsFor(options.settings, base)
+  const encoding = await encodingOf(base, settings)
+  const data = await readData(options.data, encoding, progress)
+  const held = options.validation === undefined ? null : await readData(options.validation, encoding, progress)
+  const validation = held === null ? null : await Validation.create(base, settings, options.threads)
+  const validate = async (learner: Learner, step: number) => {
+    if (held === null || validation === null || settings.method === 'full') return []
+    const losses = await validation.losses(learner, held.sequences, [0, ...trainedRanks(settings)])
+    progress.validation(step, losses)
+    return losses
+  }
+  const training: TrainingRun = {
+    base,
+    data,
+    settings,
+    signal,
+    threads: options.threads,
+    checkpoint: { path: checkpointPath(options.out), every: options.checkpointEvery, resume: options.resume },
+    onResume: (step) => progress.note('resumed', { step }),
+    onStep: async (report, learner) => {
+      progress.step(report)
+      const due = options.validateEvery > 0 && report.step % options.validateEvery === 0
+      if (due && report.step < report.steps) await validate(learner, report.step)
+    },
+  }
+  progress.note('training', {
+    method: settings.method,
+    examples: data.sequences.length,
+    steps: totalSteps(data, settings),
+  })
+  const learner = await train(training)
+  const losses = await validate(learner, totalSteps(data, settings))
+  const written = await write(options, base, settings, encoding, learner, { data, held, losses })
+  await validation?.close()
+  await learner.session.close()
+  await discardCheckpoint(training)
+  progress.note('written', written)
+}
+
+/** Beside the result, under a name that is no adapter's. */
+function checkpointPath(out: string): string {
+  return join(dirname(resolve(out)), `.${basename(resolve(out))}.checkpoint`, 'checkpoint.safetensors')
+}
+
+function settingsFor(settings: TrainingSettings, base: BaseModel): TrainingSettings {
+  const { positions } = base.config
+  const maxLength = settings.maxLength ?? positions
+  // The last token is predicted, never fed.
+  if (maxLength > positions + 1)
+    throw errors.validation(`--max-length: expected at most ${positions + 1}, got ${maxLength}`)
+  return { ...settings, maxLength }
+}
+
+async function encodingOf(base: BaseModel, { method, maxLength }: TrainingSettings): Promise<EncodingOptions> {
+  const tokenizer = await readTokenizer(base.directory)
+  const [eosTokenId] = base.eosTokenIds
+  if (eosTokenId === undefined)
+    throw errors.baseModelInvalid(base.directory, 'it has no eos_token_id, which ends a completion')
+  const prompt = { prefix: [], suffix: method === 'full' ? [] : [eosTokenId] }
+  return { tokenizer, eosTokenId, prompt, maxLength: maxLength ?? base.config.positions }
+}
+
+async function readData(file: string, encoding: EncodingOptions, progress: Progress): Promise<Dataset> {
+  const dataset = await readDataset(file, encoding)
+  const tokens = dataset.sequences.reduce((sum, { ids }) => sum + ids.length, 0)
+  progress.note('data', { file, examples: dataset.sequences.length, tokens, left_out: dataset.leftOut })
+  return dataset
+}
+
+interface Evidence {
+  readonly data: Dataset
+  readonly held: Dataset | null
+  readonly losses: readonly RankLoss[]
+}
+
+type Written = Readonly<Record<string, unknown>>
+
+async function write(
+  options: TrainOptions,
+  base: BaseModel,
+  settings: TrainingSettings,
+  encoding: EncodingOptions,
+  learner: Learner,
+  evidence: Evidence,
+): Promise<Written> {
+  const record = {
+    settings,
+    steps: totalSteps(evidence.data, settings),
+    data: { file: basename(evidence.data.file), digest: evidence.data.digest },
+    ...(evidence.held && { validation: { file: basename(evidence.held.file), digest: evidence.held.digest } }),
+  }
+  const writer = settings.method === 'full' ? writeBase : writeFactors
+  return writer(options.out, base, settings, encoding, learner, record, evidence)
+}
+
+async function writeFactors(
+  out: string,
+  base: BaseModel,
+  settings: TrainingSettings,
+  { prompt }: EncodingOptions,
+  { factors }: Learner,
+  training: Written,
+  evidence: Evidence,
+): Promise<Written> {
+  const { digest } = await writeAdapter(out, {
+    baseModel: base.name,
+    baseDigest: base.digest,
+    method: settings.method === 'lora' ? 'lora' : 'dylora',
+    ranks: trainedRanks(settings),
+    maxRank: settings.maxRank,
+    loraAlpha: settings.alpha,
+    scaling: settings.scaling,
+    targetModules: settings.targetModules,
+    factors,
+    prompt,
+    quality: evidence.losses.map((loss) => qualityOf(loss, evidence)),
+    training,
+  })
+  return { adapter: out, digest }
+}
+
+/** Until an evaluation puts a task metric beside it, the validation loss is what `auto` goes by. */
+function qualityOf({ rank, loss, examples }: RankLoss, { held }: Evidence): QualityPoint {
+  const dataset = basename(held?.file ?? '').replace(/\.[a-z]+$/, '')
+  return { ...lossPoint({ rank, dataset, split: 'validation' }, loss, examples), primary: rank > 0 }
+}
+
+async function writeBase(
+  out: string,
+  base: BaseModel,
+  settings: TrainingSettings,
+  _encoding: EncodingOptions,
+  { parameters }: Learner,
+  training: Written,
+  { held }: Evidence,
+): Promise<Written> {
+  const weights = new Map(parameters.map(({ name, data }) => [name, data]))
+  const written = await writeBaseModel(out, {
+    config: base.config,
+    weight: async (name) => weights.get(name) as Float32Array,
+    tokenizer: await readFile(join(base.directory, baseFiles.tokenizer)),
+    bosTokenId: base.bosTokenId,
+    eosTokenIds: base.eosTokenIds,
+    source: { trainedFrom: base.digest, ...training },
+  })
+  const loss = held === null ? {} : { validation_loss: await baseLoss(written, held, settings) }
+  return { base: out, digest: written.digest, ...loss }
+}
+
+async function baseLoss(base: BaseModel, { sequences }: Dataset, { batchSize }: TrainingSettings): Promise<number> {
+  const scorer = await Scorer.create(base, { targetModules: [], batch: batchSize })
+  const { loss } = await scorer.score(sequences, null, 0)
+  await scorer.close()
+  return loss
+}

@@ -1,0 +1,55 @@
+/** A training run on disk: parameters, their optimizer state and the step, in one file that appears whole or not at all. */
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { exists } from '../dylora/publish.ts'
+import { readSafetensorsHeader, readTensor, type TensorSource, writeSafetensors } from '../dylora/safetensors.ts'
+import { errors } from '../errors.ts'
+import type { Parameter } from './adamw.ts'
+
+/** What must be the same for a run to go on as if it had not stopped, by name. */
+export type Fingerprint = Readonly<Record<string, string>>
+
+/** Steps fit a float32 exactly up to 2^24. */
+const stateOf = ({ name, data, m, v, steps }: Parameter): TensorSource[] => [
+  { name: `${name}.data`, shape: [data.length], data },
+  { name: `${name}.m`, shape: [m.length], data: m },
+  { name: `${name}.v`, shape: [v.length], data: v },
+  { name: `${name}.steps`, shape: [steps.length], data: Float32Array.from(steps) },
+]
+
+export async function writeCheckpoint(
+  path: string,
+  parameters: readonly Parameter[],
+  step: number,
+  fingerprint: Fingerprint,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  await writeSafetensors(path, parameters.flatMap(stateOf), { step: String(step), ...fingerprint })
+}
+
+/** Fills the parameters and gives the step to go on with, or null where there is no checkpoint. Another run's is refused. */
+export async function readCheckpoint(
+  path: string,
+  parameters: readonly Parameter[],
+  fingerprint: Fingerprint,
+): Promise<number | null> {
+  if (!(await exists(path))) return null
+  const file = await readSafetensorsHeader(path)
+  for (const [name, expected] of Object.entries(fingerprint)) {
+    const found = file.metadata[name]
+    if (found !== expected) {
+      throw errors.checkpointInvalid(path, `it belongs to another run: ${name} is ${found}, expected ${expected}`)
+    }
+  }
+  for (const { name, data, m, v, steps } of parameters) {
+    data.set(await readTensor(file, `${name}.data`))
+    m.set(await readTensor(file, `${name}.m`))
+    v.set(await readTensor(file, `${name}.v`))
+    steps.set(await readTensor(file, `${name}.steps`))
+  }
+  return Number(file.metadata.step)
+}
+
+export async function removeCheckpoint(path: string): Promise<void> {
+  await rm(dirname(path), { recursive: true, force: true })
+}

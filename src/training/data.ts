@@ -1,0 +1,103 @@
+/** From files to token sequences: JSON lines of context and completion, or plain text. */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import type { Prompt } from '../dylora/adapter.ts'
+import type { TokenSequence } from '../dylora/sequences.ts'
+import type { Tokenizer } from '../dylora/tokenizer.ts'
+import { errors } from '../errors.ts'
+
+const Example = z.strictObject({ context: z.string(), completion: z.string().min(1) })
+export type Example = z.infer<typeof Example>
+
+/** Ends a document of a text file. Without the line break it is the same token inside a document. */
+const documentEnd = /<\|endoftext\|>(?:\n|$)/
+
+/** The sequences of a file and what is known of it. */
+export interface Dataset {
+  readonly file: string
+  readonly digest: string
+  readonly sequences: readonly TokenSequence[]
+  /** Examples that do not fit the model's positions. */
+  readonly leftOut: number
+}
+
+export interface EncodingOptions {
+  readonly tokenizer: Tokenizer
+  readonly prompt: Prompt
+  /** Ends a completion. */
+  readonly eosTokenId: number
+  /** The longest sequence that the model takes. */
+  readonly maxLength: number
+}
+
+/** Reads `*.jsonl` as examples and anything else as text. Errors name the line. */
+export async function readDataset(file: string, options: EncodingOptions): Promise<Dataset> {
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw errors.datasetInvalid(file, error instanceof Error ? error.message : String(error))
+  })
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  const text = bytes.toString('utf8')
+  const all = file.endsWith('.jsonl')
+    ? parseExamples(file, text).map((example) => encodeExample(example, options))
+    : encodeDocuments(text, options)
+  const sequences = all.filter(({ ids }) => ids.length <= options.maxLength)
+  if (sequences.length === 0) {
+    throw errors.datasetInvalid(
+      file,
+      `expected at least one example of up to ${options.maxLength} tokens, got ${all.length} in all`,
+    )
+  }
+  return { file, digest, sequences, leftOut: all.length - sequences.length }
+}
+
+/** One JSON object a line: {"context": "...", "completion": "..."}. Blank lines are skipped. */
+export function parseExamples(file: string, text: string): Example[] {
+  return text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parseExample(file, line, i + 1)]))
+}
+
+function parseExample(file: string, line: string, number: number): Example {
+  const parsed = Example.safeParse(parseJson(file, line, number))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const where = issue?.path.join('.') ?? ''
+  throw errors.datasetInvalid(
+    file,
+    `line ${number}: ${where === '' ? '' : `${where}: `}${issue?.message ?? 'invalid'}`,
+    { line: number },
+  )
+}
+
+function parseJson(file: string, line: string, number: number): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (error) {
+    throw errors.datasetInvalid(file, `line ${number}: ${error instanceof Error ? error.message : String(error)}`, {
+      line: number,
+    })
+  }
+}
+
+/** prefix + context + suffix + " completion" + end of text; the loss is on what follows the suffix. */
+export function encodeExample(
+  { context, completion }: Example,
+  { tokenizer, prompt, eosTokenId }: EncodingOptions,
+): TokenSequence {
+  const given = [...prompt.prefix, ...tokenizer.encode(context), ...prompt.suffix]
+  const ids = Int32Array.from([...given, ...tokenizer.encode(` ${completion}`), eosTokenId])
+  return { ids, lossFrom: given.length }
+}
+
+/** Each document is a sequence of its own (cut where it is too long), so that it is learnt at the positions where it is used. */
+function encodeDocuments(text: string, { tokenizer, eosTokenId, maxLength }: EncodingOptions): TokenSequence[] {
+  return text.split(documentEnd).flatMap((document) => {
+    if (document.trim() === '') return []
+    const ids = Int32Array.from([...tokenizer.encode(document), eosTokenId])
+    const windows = Math.ceil(ids.length / maxLength)
+    const windowLength = Math.ceil(ids.length / windows)
+    return Array.from({ length: windows }, (_, i) => ({
+      ids: ids.subarray(i * windowLength, (i + 1) * windowLength),
+      lossFrom: 1,
+    })).filter((window) => window.ids.length > 1)
+  })
+}

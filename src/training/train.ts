@@ -1,0 +1,169 @@
+/** The training loop: take a batch, draw a rank, run the gradient graph, move the rows that were used, report, checkpoint. */
+import type { BaseModel } from '../dylora/base-model.ts'
+import { layOut, type SequenceBatch } from '../dylora/sequences.ts'
+import { errors } from '../errors.ts'
+import type { TensorData } from '../onnx/session.ts'
+import { adamW, type Parameter, sumOfSquares } from './adamw.ts'
+import { BatchOrder } from './batches.ts'
+import { type Fingerprint, readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import type { Dataset } from './data.ts'
+import { createLearner, type Learner, type StepPlan } from './learner.ts'
+import { randomSource } from './random.ts'
+import { rateAt } from './schedule.ts'
+import { peakLearningRate, type TrainingSettings } from './settings.ts'
+
+export interface StepReport {
+  /** Steps done, from 1. */
+  readonly step: number
+  readonly steps: number
+  /** Nats per predicted token (with label smoothing, of the smoothed target). */
+  readonly loss: number
+  readonly rank: number
+  readonly learningRate: number
+  readonly gradientNorm: number
+  /** Tokens that went through the model, padding left out. */
+  readonly tokens: number
+  readonly milliseconds: number
+}
+
+export interface TrainingRun {
+  readonly base: BaseModel
+  readonly data: Dataset
+  readonly settings: TrainingSettings
+  readonly threads?: number | undefined
+  /** Where the checkpoint lies; none is written without it. */
+  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean } | undefined
+  readonly onStep?: (report: StepReport, learner: Learner) => void | Promise<void>
+  readonly onResume?: (step: number) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Optimizer steps of the run. */
+export function totalSteps({ sequences }: Dataset, { steps, epochs, batchSize, accumulate }: TrainingSettings): number {
+  return steps ?? Math.max(1, Math.round((epochs * Math.ceil(sequences.length / batchSize)) / accumulate))
+}
+
+/** Runs to the end, or from where the checkpoint left off, and gives what was learnt. The caller closes its session. */
+export async function train(run: TrainingRun): Promise<Learner> {
+  const { base, data, settings, checkpoint, signal } = run
+  const learner = await createLearner(base, settings, run.threads)
+  const steps = totalSteps(data, settings)
+  const order = new BatchOrder(data.sequences, settings.batchSize, settings.seed)
+  const fingerprint = fingerprintOf(base, data, settings, steps)
+  const resumed = checkpoint?.resume ? await readCheckpoint(checkpoint.path, learner.parameters, fingerprint) : null
+  if (resumed !== null) run.onResume?.(resumed)
+  for (let step = resumed ?? 0; step < steps; step++) {
+    if (signal?.aborted) throw await stopped(run, learner, step, fingerprint)
+    const report = await trainStep(learner, order, settings, step, steps)
+    if (checkpoint && (step + 1) % checkpoint.every === 0) {
+      await writeCheckpoint(checkpoint.path, learner.parameters, step + 1, fingerprint)
+    }
+    await run.onStep?.(report, learner)
+  }
+  return learner
+}
+
+/** Saves where the run is, so that it can be resumed. */
+async function stopped(
+  { checkpoint }: TrainingRun,
+  learner: Learner,
+  step: number,
+  fingerprint: Fingerprint,
+): Promise<Error> {
+  if (checkpoint) await writeCheckpoint(checkpoint.path, learner.parameters, step, fingerprint)
+  return errors.cancelled(`Training was stopped after step ${step}${checkpoint ? '; --resume goes on from there' : ''}`)
+}
+
+/** Call it once the result is safe. */
+export async function discardCheckpoint({ checkpoint }: Pick<TrainingRun, 'checkpoint'>): Promise<void> {
+  if (checkpoint) await removeCheckpoint(checkpoint.path)
+}
+
+function fingerprintOf(base: BaseModel, data: Dataset, settings: TrainingSettings, steps: number): Fingerprint {
+  return { base: base.digest, data: data.digest, settings: JSON.stringify({ ...settings, steps }) }
+}
+
+async function trainStep(
+  learner: Learner,
+  order: BatchOrder,
+  settings: TrainingSettings,
+  step: number,
+  steps: number,
+): Promise<StepReport> {
+  const started = performance.now()
+  const { batchSize, accumulate, warmupSteps, decay } = settings
+  const batches = Array.from({ length: accumulate }, (_, i) => order.at(step * accumulate + i))
+  const laidOut = batches.map((sequences) => layOut(sequences, batchSize))
+  const ranks = learner.ranks(step)
+  const dropout = randomSource(settings.seed, 'dropout', step)
+  const plans = laidOut.map((batch) => learner.plan(batch, ranks, dropout))
+  const { loss, gradients } = await accumulated(learner, laidOut, plans)
+  const learningRate = peakLearningRate(settings) * rateAt({ steps, warmupSteps, decay }, step)
+  const plan = plans[0] as StepPlan
+  const gradientNorm = update(learner.parameters, gradients, plan, learningRate, settings)
+  return {
+    step: step + 1,
+    steps,
+    loss,
+    rank: plan.rank,
+    learningRate,
+    gradientNorm,
+    tokens: batches.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),
+    milliseconds: performance.now() - started,
+  }
+}
+
+/** Loss and gradients over all batches of a step; every predicted token weighs the same, whichever batch it is in. */
+async function accumulated(
+  { session, parameters, gradientNames }: Learner,
+  batches: readonly SequenceBatch[],
+  plans: readonly StepPlan[],
+): Promise<{ loss: number; gradients: Float32Array[] }> {
+  const predicted = batches.reduce((sum, { selected }) => sum + selected, 0)
+  let loss = 0
+  let gradients: Float32Array[] | null = null
+  for (const [i, batch] of batches.entries()) {
+    const results = await session.run({
+      ...batch.feeds,
+      loss_weights: equalWeights(batch, predicted),
+      ...plans[i]?.feeds,
+    })
+    loss += (results.loss as TensorData<Float32Array>).data[0] as number
+    const current = gradientNames.map((name) => (results[name] as TensorData<Float32Array>).data)
+    gradients = gradients === null ? current : gradients.map((sum, p) => added(sum, current[p] as Float32Array))
+  }
+  if (gradients?.length !== parameters.length) throw new TypeError(`expected ${parameters.length} gradients`)
+  return { loss, gradients }
+}
+
+const equalWeights = ({ selected }: SequenceBatch, predicted: number): TensorData<Float32Array> => ({
+  dtype: 'float32',
+  shape: [selected, 1],
+  data: new Float32Array(selected).fill(1 / predicted),
+})
+
+function added(sum: Float32Array, more: Float32Array): Float32Array {
+  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (more[i] as number)
+  return sum
+}
+
+/** Clips and moves; gives the norm before clipping. */
+function update(
+  parameters: readonly Parameter[],
+  gradients: readonly Float32Array[],
+  { rows }: StepPlan,
+  learningRate: number,
+  settings: TrainingSettings,
+): number {
+  const squares = parameters.map((parameter, i) =>
+    sumOfSquares(gradients[i] as Float32Array, parameter.rowLength, rows(parameter)),
+  )
+  const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0))
+  if (!Number.isFinite(norm))
+    throw new RangeError(`expected a finite gradient, got norm ${norm}: lower the learning rate`)
+  const scale = settings.clip > 0 && norm > settings.clip ? settings.clip / norm : 1
+  parameters.forEach((parameter, i) => {
+    adamW(parameter, gradients[i] as Float32Array, rows(parameter), learningRate, scale, settings)
+  })
+  return norm
+}
