@@ -16,7 +16,7 @@ export interface Tokenizer {
   decode(ids: readonly number[]): string
   /** The token as decoded alone; bytes that are no whole character show as U+FFFD. */
   tokenText(id: number): string
-  /** The bytes that a token stands for; those of successive tokens concatenate to the text in UTF-8. */
+  /** The bytes that a token stands for; those of successive tokens concatenate to the text in UTF-8. None for an unknown id. */
   tokenBytes(id: number): Uint8Array
   isSpecial(id: number): boolean
   /** The id of a token by its exact text in the vocabulary, for instance `<|endoftext|>`. */
@@ -42,7 +42,7 @@ export function parseTokenizer(text: string, fail: (reason: string) => Error): T
   const bytes = tokens.map((token, id) => (added.has(id) ? encodeUtf8.encode(token) : byteLevelBytes(token)))
   const broken = bytes.indexOf(null)
   if (broken >= 0) throw fail(`token ${broken} '${tokens[broken]}' is not byte-level BPE, which is what is implemented`)
-  const bytesOf = (id: number) => bytes[checkId(id, tokens.length)] ?? new Uint8Array(0)
+  const bytesOf = (id: number) => bytes[checkId(id)] ?? new Uint8Array(0)
   return {
     vocabSize: tokens.length,
     encode: (input) => (input === '' ? [] : engine.encode(input, { add_special_tokens: false }).ids),
@@ -94,9 +94,10 @@ function tokenTexts(vocab: ReadonlyMap<string, number>): string[] {
   return tokens
 }
 
-function checkId(id: number, vocabSize: number): number {
-  if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id
-  throw new RangeError(`expected a token id below ${vocabSize}, got ${id}`)
+/** A model may know more ids than its tokenizer (padded embeddings); those stand for nothing. */
+function checkId(id: number): number {
+  if (Number.isInteger(id) && id >= 0) return id
+  throw new RangeError(`expected a token id, got ${id}`)
 }
 
 /**
