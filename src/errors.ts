@@ -2,6 +2,7 @@
 
 export type ErrorCode =
   | 'validation'
+  | 'configuration_invalid'
   | 'rank_not_allowed'
   | 'adapter_not_found'
   | 'adapter_invalid'
@@ -37,6 +38,12 @@ export function hasCode(error: unknown, code: ErrorCode): error is DyloraError {
 export const errors = {
   /** `pointer` is a JSON pointer into the body, or the name of a query parameter. */
   validation: (message: string, facts?: ErrorFacts) => new DyloraError('validation', message, facts),
+  /** One mistake a line. */
+  configurationInvalid: (mistakes: readonly string[]) =>
+    new DyloraError(
+      'configuration_invalid',
+      `The configuration has mistakes:\n${mistakes.map((line) => `  ${line}`).join('\n')}`,
+    ),
   rankNotAllowed: (rank: unknown, allowed: readonly (number | string)[]) =>
     new DyloraError('rank_not_allowed', `Rank ${String(rank)} is not allowed: expected one of ${allowed.join(', ')}`, {
       rank,
@@ -51,9 +58,15 @@ export const errors = {
   adapterInvalid: (adapter: string, reason: string, facts?: ErrorFacts) =>
     new DyloraError('adapter_invalid', `Adapter '${adapter}' is not usable: ${reason}`, { adapter, ...facts }),
   baseModelInvalid: (directory: string, reason: string, facts?: ErrorFacts) =>
-    new DyloraError('base_model_invalid', `Base model '${directory}' is not usable: ${reason}`, { directory, ...facts }),
+    new DyloraError('base_model_invalid', `Base model '${directory}' is not usable: ${reason}`, {
+      directory,
+      ...facts,
+    }),
   checkpointInvalid: (directory: string, reason: string, facts?: ErrorFacts) =>
-    new DyloraError('checkpoint_invalid', `Checkpoint '${directory}' is not usable: ${reason}`, { directory, ...facts }),
+    new DyloraError('checkpoint_invalid', `Checkpoint '${directory}' is not usable: ${reason}`, {
+      directory,
+      ...facts,
+    }),
   datasetInvalid: (file: string, reason: string, facts?: ErrorFacts) =>
     new DyloraError('dataset_invalid', `Dataset '${file}' is not usable: ${reason}`, { file, ...facts }),
   deviceUnavailable: (device: string, reason: string) =>

@@ -1,0 +1,189 @@
+/** Keeps the engine's adapters equal to a directory: found at start and when they appear, change or vanish. */
+import { once } from 'node:events'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type FSWatcher, watch } from 'chokidar'
+import { DyloraError } from '../errors.ts'
+
+/** What is done with what is found; every call is finished before the next begins. */
+export interface AdapterSink {
+  /** Reads, checks and serves the adapter of this directory; throws a `DyloraError` that says why not. */
+  load(name: string, directory: string): Promise<void>
+  /** A directory that cannot be served; what served under this name goes on. */
+  refuse(name: string, reason: string): void
+  remove(name: string): void
+}
+
+export interface AdapterWatcherOptions {
+  readonly directory: string
+  readonly sink: AdapterSink
+  /** What goes wrong around the directory itself. */
+  readonly warn: (error: unknown, message: string) => void
+  /** A directory is read once it has not changed for so long: a plain copy takes its time. */
+  readonly settleMs?: number
+  /** Looks without being told, for file systems that do not tell. */
+  readonly rescanMs?: number
+}
+
+/** A directory as it was seen, and since when it looks like that. */
+interface Sighting {
+  readonly fingerprint: string
+  readonly since: number
+}
+
+export class AdapterWatcher {
+  readonly #options: Required<AdapterWatcherOptions>
+  /** What the sink was last told, by name. */
+  readonly #settled = new Map<string, string>()
+  /** What looks different and may still be changing, by name. */
+  readonly #changing = new Map<string, Sighting>()
+  #watcher: FSWatcher | null = null
+  #timer: NodeJS.Timeout | null = null
+  #rescan: NodeJS.Timeout | null = null
+  #looking: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(options: AdapterWatcherOptions) {
+    this.#options = { settleMs: 300, rescanMs: 3000, ...options }
+  }
+
+  /** Reads everything that is there at once, then watches. */
+  async start(): Promise<void> {
+    await this.#enqueue(0)
+    if (this.#closed) return
+    const { directory, rescanMs, warn } = this.#options
+    this.#watcher = watch(directory, { depth: 1, ignoreInitial: true, ignored: (path) => isHidden(path, directory) })
+    this.#watcher.on('all', () => this.#lookSoon())
+    this.#watcher.on('error', (error) => warn(error, 'watching the adapters failed; looking regularly instead'))
+    this.#rescan = setInterval(() => this.#look(), rescanMs)
+    // Closing a watcher that is still setting itself up would leave a handle behind.
+    await once(this.#watcher, 'ready')
+    // What came between the first look and the first watch.
+    this.#lookSoon()
+  }
+
+  /** Stops watching; a load under way is finished first. */
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#rescan !== null) clearInterval(this.#rescan)
+    await this.#watcher?.close()
+    await this.#looking
+  }
+
+  #lookSoon(): void {
+    if (this.#closed || this.#timer !== null) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#look()
+    }, this.#options.settleMs)
+  }
+
+  #look(): void {
+    this.#enqueue(this.#options.settleMs).catch((error) => this.#options.warn(error, 'looking for adapters failed'))
+  }
+
+  /** One look at a time: the next begins when this one has told the sink everything. */
+  #enqueue(settleMs: number): Promise<void> {
+    const look = this.#looking.then(() => this.#reconcile(settleMs))
+    this.#looking = look.catch(() => {})
+    return look
+  }
+
+  async #reconcile(settleMs: number): Promise<void> {
+    const seen = await fingerprints(this.#options.directory)
+    for (const name of new Set([...seen.keys(), ...this.#settled.keys(), ...this.#changing.keys()])) {
+      if (this.#closed) return
+      const fingerprint = seen.get(name) ?? absent
+      if (fingerprint === (this.#settled.get(name) ?? absent)) this.#changing.delete(name)
+      else if (this.#isQuiet(name, fingerprint, settleMs)) await this.#settle(name, fingerprint)
+      else this.#lookSoon()
+    }
+  }
+
+  /** Has it looked like this for long enough? */
+  #isQuiet(name: string, fingerprint: string, settleMs: number): boolean {
+    const now = performance.now()
+    const last = this.#changing.get(name)
+    const since = last?.fingerprint === fingerprint ? last.since : now
+    this.#changing.set(name, { fingerprint, since })
+    return now - since >= settleMs
+  }
+
+  async #settle(name: string, fingerprint: string): Promise<void> {
+    const { directory, sink } = this.#options
+    this.#changing.delete(name)
+    if (fingerprint === absent) {
+      this.#settled.delete(name)
+      sink.remove(name)
+      return
+    }
+    this.#settled.set(name, fingerprint)
+    try {
+      await sink.load(name, join(directory, name))
+    } catch (error) {
+      await this.#refuse(name, fingerprint, error)
+    }
+  }
+
+  /** What changed while it was being read is not judged: it was still being copied. */
+  async #refuse(name: string, fingerprint: string, error: unknown): Promise<void> {
+    const { directory, sink, warn } = this.#options
+    if ((await fingerprintOf(join(directory, name))) !== fingerprint) {
+      this.#settled.set(name, unread)
+      this.#lookSoon()
+      return
+    }
+    if (!(error instanceof DyloraError)) warn(error, 'reading an adapter failed')
+    sink.refuse(name, error instanceof DyloraError ? error.message : 'it could not be read; the log says why')
+  }
+}
+
+/** No directory looks like these. */
+const absent = 'absent'
+const unread = 'unread'
+
+const isHidden = (path: string, root: string): boolean =>
+  path
+    .slice(root.length)
+    .split(/[/\\]/)
+    .some((part) => part.startsWith('.'))
+
+/** Every adapter directory with what tells a change of it; a root that is not there holds none. */
+async function fingerprints(root: string): Promise<Map<string, string>> {
+  const names = (await readdir(root).catch(nothingThere)).filter((name) => !name.startsWith('.'))
+  const found = await Promise.all(names.map(async (name) => [name, await fingerprintOf(join(root, name))] as const))
+  return new Map(found.filter(([, fingerprint]) => fingerprint !== absent))
+}
+
+/** Inode, size and times of each file: a copy, an overwrite and a rename each change it. */
+async function fingerprintOf(directory: string): Promise<string> {
+  try {
+    const files = await readdir(directory).catch(nothingThere)
+    const facts = await Promise.all(files.sort().map((file) => factsOf(join(directory, file), file)))
+    const present = facts.filter((fact) => fact !== null)
+    return present.length > 0 ? present.join('\n') : absent
+  } catch (error) {
+    // One directory that may not be read keeps nobody else out; reading it will say why.
+    return `unreadable: ${String(error)}`
+  }
+}
+
+async function factsOf(path: string, name: string): Promise<string | null> {
+  try {
+    const { ino, size, mtimeMs, ctimeMs } = await stat(path)
+    return `${name} ${ino} ${size} ${mtimeMs} ${ctimeMs}`
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return null
+    throw error
+  }
+}
+
+/** Gone, or never a directory. */
+function nothingThere(error: unknown): string[] {
+  if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) return []
+  throw error
+}
+
+const hasErrno = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
