@@ -44,9 +44,14 @@ export function lossPoint({ rank, dataset, split }: Measured, value: number, n: 
   return { rank, dataset, split, metric: 'loss', value, ci95: null, n, higherIsBetter: false, primary: false }
 }
 
-/** The curve with new points in place of those they repeat, by dataset, split, metric and rank. */
+/**
+ * The curve with new points in place of those they repeat, by dataset, split, metric and rank. A split has one primary
+ * metric: where the new points bring one, the old points give way.
+ */
 export function mergeCurve(old: readonly QualityPoint[], fresh: readonly QualityPoint[]): QualityPoint[] {
   const key = ({ dataset, split, metric, rank }: QualityPoint) => JSON.stringify([dataset, split, metric, rank])
   const replaced = new Set(fresh.map(key))
-  return [...old.filter((point) => !replaced.has(key(point))), ...fresh]
+  const claimed = new Set(fresh.filter(({ primary }) => primary).map(({ split }) => split))
+  const kept = old.filter((point) => !replaced.has(key(point)))
+  return [...kept.map((point) => ({ ...point, primary: point.primary && !claimed.has(point.split) })), ...fresh]
 }

@@ -1,6 +1,6 @@
 /** The quality curve: one point for each rank, split and metric. */
 import t from 'tap'
-import { mergeCurve } from '../../src/evaluation/curve.ts'
+import { lossPoint, mergeCurve } from '../../src/evaluation/curve.ts'
 import { type EvaluationSet, evaluateAdapter } from '../../src/evaluation/evaluate.ts'
 
 const reference = 'the old mill serves Greek food by the river'
@@ -96,4 +96,7 @@ t.test('points of a new measurement replace those of the last one', async (t) =>
     ],
   )
   t.equal(merged[1], fresh[0])
+  const loss = lossPoint({ rank: 1, dataset: 'mills', split: 'validation' }, 2, 6)
+  t.equal(mergeCurve([{ ...loss, primary: true }], fresh)[0]?.primary, false, 'a split has one primary metric')
+  t.equal(mergeCurve([{ ...loss, primary: true }], old)[0]?.primary, true)
 })
