@@ -38,20 +38,23 @@ type Fail = (reason: string) => Error
  * Throws `adapter_invalid`, which says what was found and what was expected.
  */
 export async function readAdapter(directory: string): Promise<Adapter> {
-  const before = await identityOf(directory)
-  try {
-    return await readOnce(directory)
-  } catch (error) {
-    // A writer may have put a new directory in this place between two of the reads.
-    if (before !== null && (await identityOf(directory)) === before) throw error
-    return readOnce(directory)
+  for (let before = await identityOf(directory); ; ) {
+    try {
+      return await readOnce(directory)
+    } catch (error) {
+      const after = await identityOf(directory)
+      if (after === before) throw error
+      // A writer put another directory in this place between two of the reads.
+      before = after
+    }
   }
 }
 
+/** Changes whenever another directory takes the place; inodes alone are used again. */
 async function identityOf(directory: string): Promise<string | null> {
   try {
-    const { dev, ino } = await stat(directory)
-    return `${dev}:${ino}`
+    const { dev, ino, ctimeMs } = await stat(directory)
+    return `${dev}:${ino}:${ctimeMs}`
   } catch {
     return null
   }

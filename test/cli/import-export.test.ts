@@ -1,0 +1,42 @@
+/** The commands that turn a checkpoint into a base and an adapter into a PEFT LoRA. */
+import { join } from 'node:path'
+import t from 'tap'
+import { run as runExport } from '../../src/cli/export.ts'
+import { run as runImport } from '../../src/cli/import.ts'
+import { readAdapter, writeAdapter } from '../../src/dylora/adapter-directory.ts'
+import { readBaseModel } from '../../src/dylora/base-model.ts'
+import { randomAdapter } from '../fixtures/adapters.ts'
+import { fixturePath } from '../fixtures/golden.ts'
+
+t.test('import writes a base directory and says what it filled in', async (t) => {
+  const out = join(t.testdir(), 'base')
+  const said = t.capture(console, 'log')
+  t.equal(await runImport([fixturePath('gpt2-float16-buffers'), '--out', out]), 0)
+  const { digest } = await readBaseModel(out)
+  const lines = said().map(({ args }) => String(args[0]))
+  t.match(lines, [/^bos_token_id is taken to be 0/, /^eos_token_id/, new RegExp(`to .*base \\(${digest}\\)$`)])
+})
+
+t.test('export writes one rank of an adapter', async (t) => {
+  const directory = t.testdir()
+  t.capture(console, 'log')
+  await writeAdapter(join(directory, 'a'), randomAdapter(1))
+  const to = (rank: string) =>
+    runExport(['--adapter', join(directory, 'a'), '--rank', rank, '--out', join(directory, 'b')])
+  t.equal(await to('2'), 0)
+  t.strictSame((await readAdapter(join(directory, 'b'))).ranks, [2])
+  await t.rejects(to('9'), { code: 'rank_not_allowed', message: /Rank 9 is not allowed: expected one of 1, 2, 3, 4/ })
+  await t.rejects(to('two'), { code: 'rank_not_allowed', message: /Rank two/ })
+})
+
+t.test('without what they need both tell their usage', async (t) => {
+  await t.rejects(runImport([]), { code: 'validation', message: /^Usage: dylora import/ })
+  await t.rejects(runImport(['a', 'b', '--out', 'c']), { code: 'validation' })
+  await t.rejects(runExport(['--rank', '2']), { code: 'validation', message: /^Usage: dylora export/ })
+  const said = t.capture(console, 'log')
+  t.strictSame(await Promise.all([runImport(['--help']), runExport(['--help'])]), [0, 0])
+  t.match(
+    said().map(({ args }) => args[0]),
+    [/^Usage: dylora import/, /^Usage: dylora export/],
+  )
+})
