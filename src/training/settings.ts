@@ -35,7 +35,7 @@ export const TrainingSettings = z.strictObject({
     .positive()
     .optional()
     .describe('The peak; 2e-3 for adapters and 1e-3 for full training unless given'),
-  warmupSteps: z.int().min(0).default(100).describe('Steps over which the learning rate climbs'),
+  warmupSteps: z.int().min(0).optional().describe('Steps over which the learning rate climbs; 6 % of all unless given'),
   decay: z
     .enum(decayNames as ['linear', 'cosine', 'constant'])
     .default('cosine')
@@ -56,6 +56,12 @@ export const TrainingSettings = z.strictObject({
     .describe('Of order, ranks, initial values and dropout'),
 })
 export type TrainingSettings = z.infer<typeof TrainingSettings>
+
+/** The share of the steps that the paper's GLUE runs warm up over (table 8). */
+const warmupShare = 0.06
+
+export const warmupStepsOf = ({ warmupSteps }: TrainingSettings, steps: number): number =>
+  warmupSteps ?? Math.ceil(warmupShare * steps)
 
 const defaultLearningRate: Readonly<Record<TrainingSettings['method'], number>> = {
   dylora: 2e-3,

@@ -10,7 +10,7 @@ import type { Dataset } from './data.ts'
 import { createLearner, type Learner, type StepPlan } from './learner.ts'
 import { randomSource } from './random.ts'
 import { rateAt } from './schedule.ts'
-import { peakLearningRate, type TrainingSettings } from './settings.ts'
+import { peakLearningRate, type TrainingSettings, warmupStepsOf } from './settings.ts'
 
 export interface StepReport {
   /** Steps done, from 1. */
@@ -91,14 +91,15 @@ async function trainStep(
   steps: number,
 ): Promise<StepReport> {
   const started = performance.now()
-  const { batchSize, accumulate, warmupSteps, decay } = settings
+  const { batchSize, accumulate, decay } = settings
   const batches = Array.from({ length: accumulate }, (_, i) => order.at(step * accumulate + i))
   const laidOut = batches.map((sequences) => layOut(sequences, batchSize))
   const ranks = learner.ranks(step)
   const dropout = randomSource(settings.seed, 'dropout', step)
   const plans = laidOut.map((batch) => learner.plan(batch, ranks, dropout))
   const { loss, gradients } = await accumulated(learner, laidOut, plans)
-  const learningRate = peakLearningRate(settings) * rateAt({ steps, warmupSteps, decay }, step)
+  const schedule = { steps, warmupSteps: warmupStepsOf(settings, steps), decay }
+  const learningRate = peakLearningRate(settings) * rateAt(schedule, step)
   const plan = plans[0] as StepPlan
   const gradientNorm = update(learner.parameters, gradients, plan, learningRate, settings)
   return {
