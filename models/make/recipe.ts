@@ -1,0 +1,17 @@
+/** Every number that decides what the bundled models are. */
+export const recipe = {
+  base: 'tiny-gpt2',
+  adapter: 'e2e',
+  shape: { vocabSize: 4096, positions: 256, layers: 4, hiddenSize: 192, heads: 6 },
+  corpus: { seed: 20221, pairs: 170_000, prosePasses: 1 },
+  initialSeed: 1,
+  /** Options of `dylora train`. */
+  pretraining: {
+    ...{ method: 'full', epochs: 1, 'batch-size': 32, 'learning-rate': 2e-3, 'weight-decay': 0.05 },
+    ...{ 'warmup-steps': 150, beta2: 0.98, clip: 1, seed: 1 },
+  },
+  adapterTraining: {
+    ...{ method: 'dylora', 'max-rank': 8, 'target-modules': 'all', epochs: 3, 'batch-size': 16 },
+    ...{ 'learning-rate': 4e-3, seed: 42 },
+  },
+} as const
