@@ -53,7 +53,8 @@ const stages: readonly Stage[] = [
   {
     name: 'initial',
     result: initial,
-    run: (places) => writeInitialBase(initial(places), places.work, recipe.shape, recipe.initialSeed),
+    run: async (places) =>
+      (await writeInitialBase(initial(places), places.work, recipe.shape, recipe.initialSeed)).digest,
   },
   {
     name: 'pretrain',
