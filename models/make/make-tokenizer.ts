@@ -9,7 +9,7 @@ interface TrainedModel {
 }
 
 /** A tokenizer file's content: the token that ends a text is 0, then come the 256 bytes, then one token for each merge. */
-export function buildTokenizer(merges: readonly Merge[], vocabSize: number) {
+function buildTokenizer(merges: readonly Merge[], vocabSize: number) {
   const vocab = new Map<string, number>([endOfText, ...byteLevelAlphabet().sort()].map((token, id) => [token, id]))
   const kept: Merge[] = []
   for (const [left, right] of merges) {

@@ -134,7 +134,7 @@ const no: Phrases = {
 const yesNo = (dice: Dice) => (dice.chance(0.62) ? 'yes' : 'no')
 
 /** The keys of E2E, in E2E's order. */
-export const venueAttributes: readonly Attribute[] = [
+const venueAttributes: readonly Attribute[] = [
   { key: 'food', value: cuisines, phrases: foodPhrases },
   { key: 'price', value: prices, phrases: pricePhrases },
   { key: 'customer rating', value: ratings, phrases: ratingPhrases },

@@ -10,7 +10,7 @@ const leastLength = 1e-9
 const hitsAt = 0
 const lengthsAt = maxOrder
 const referenceAt = 2 * maxOrder
-export const bleuCounts = referenceAt + 1
+const bleuCounts = referenceAt + 1
 
 const entities: readonly (readonly [RegExp, string])[] = [
   [/&quot;/g, '"'],
