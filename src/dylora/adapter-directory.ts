@@ -38,16 +38,19 @@ type Fail = (reason: string) => Error
  * Throws `adapter_invalid`, which says what was found and what was expected.
  */
 export async function readAdapter(directory: string): Promise<Adapter> {
-  for (let before = await identityOf(directory); ; ) {
-    try {
-      return await readOnce(directory)
-    } catch (error) {
-      const after = await identityOf(directory)
-      if (after === before) throw error
-      // A writer put another directory in this place between two of the reads.
-      before = after
-    }
+  let before = await identityOf(directory)
+  for (;;) {
+    const [outcome] = await Promise.allSettled([readOnce(directory)])
+    const after = await identityOf(directory)
+    // Otherwise a writer put another directory in this place between two of the reads, and it may be a mixture.
+    if (after === before) return settled(outcome)
+    before = after
   }
+}
+
+function settled<T>(outcome: PromiseSettledResult<T>): T {
+  if (outcome.status === 'rejected') throw outcome.reason
+  return outcome.value
 }
 
 /** Changes whenever another directory takes the place; inodes alone are used again. */

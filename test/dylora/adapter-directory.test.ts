@@ -291,6 +291,25 @@ for (const [what, fault] of Object.entries(faults)) {
   })
 }
 
+t.test('whatever byte is spoiled, the adapter is refused or is the same adapter', async (t) => {
+  const directory = await writeTo(join(t.testdir(), 'a'), full)
+  const { digest } = await readAdapter(directory)
+  const files = readdirSync(directory).map((name) => ({ name, bytes: readFileSync(join(directory, name)) }))
+  const spoil = async (file: number, place: number, value: number) => {
+    const { name = '', bytes = Buffer.alloc(0) } = files[file % files.length] ?? {}
+    const spoiled = Buffer.from(bytes)
+    // Most of the factors' file is factors; the header deserves as many tries.
+    spoiled[place % Math.min(bytes.length, place % 2 ? 2000 : bytes.length)] = value
+    writeFileSync(join(directory, name), spoiled)
+    const outcome = await readAdapter(directory).catch((error: unknown) => error)
+    writeFileSync(join(directory, name), bytes)
+    if (outcome instanceof Error) t.match(outcome, { code: 'adapter_invalid' })
+    else t.match(outcome, { digest })
+  }
+  const any = [fc.nat(), fc.nat(), fc.nat(255)] as const
+  await fc.assert(fc.asyncProperty(...any, spoil), { numRuns: 300 })
+})
+
 t.test('an adapter belongs to the base that it was trained for', async (t) => {
   const adapter = { ...full, name: 'a', digest: '' }
   t.doesNotThrow(() => checkAgainstBase(adapter, base))

@@ -49,6 +49,23 @@ t.test('what killed writers left is removed by the next one; the work of others 
   t.strictSame(readdirSync(parent).sort(), [...running, 'a'].sort())
 })
 
+t.test('a writer that is killed leaves the old one in place, and its successor cleans up', async (t) => {
+  const parent = t.testdir({ a: { file: 'old' } })
+  const source = `
+    import { writeFileSync } from 'node:fs'
+    import { publishDirectory } from ${JSON.stringify(new URL('../../src/dylora/publish.ts', import.meta.url).href)}
+    await publishDirectory(${JSON.stringify(join(parent, 'a'))}, async (directory) => {
+      writeFileSync(directory + '/file', 'half')
+      process.kill(process.pid, 'SIGKILL')
+    })`
+  const { signal } = spawnSync(process.execPath, ['--import=tsx', '--input-type=module', '-e', source])
+  t.equal(signal, 'SIGKILL')
+  t.equal(readFileSync(join(parent, 'a', 'file'), 'utf8'), 'old')
+  t.match(readdirSync(parent).sort(), [/^\.a\.writing-/, 'a'])
+  await publishDirectory(join(parent, 'a'), fill('new'))
+  t.strictSame(readdirSync(parent), ['a'])
+})
+
 t.test('leftovers of another machine are removed when they are old', async (t) => {
   const parent = t.testdir()
   const old = join(parent, '.a.writing-another-host-1-00000004')

@@ -146,3 +146,23 @@ t.test('a file too short for its header is refused', async (t) => {
   writeFileSync(path, Buffer.alloc(16, 0xff))
   await t.rejects(readSafetensorsHeader(path), { message: /the header is said to have \d+ bytes, and the file has 16/ })
 })
+
+t.test(
+  'whatever byte of the header is spoiled, the file is refused as malformed or still one that adds up',
+  async (t) => {
+    const path = join(t.testdir(), 'x.safetensors')
+    await writeSafetensors(path, [
+      { name: 'a', shape: [2, 3], data: new Float32Array(6) },
+      { name: 'b', shape: [1], data: new Float32Array(1) },
+    ])
+    const bytes = readFileSync(path)
+    const spoil = async (place: number, value: number) => {
+      const spoiled = Buffer.from(bytes)
+      spoiled[place] = value
+      writeFileSync(path, spoiled)
+      const outcome = await readSafetensorsHeader(path).catch((error: unknown) => error)
+      if (outcome instanceof Error) t.type(outcome, FileFormatError)
+    }
+    await fc.assert(fc.asyncProperty(fc.nat(200), fc.nat(255), spoil), { numRuns: 500 })
+  },
+)
