@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 import { errors } from '../../errors.ts'
 
 /** An address; 0n is null. */
@@ -33,6 +33,8 @@ const platforms: Readonly<Record<string, Platform>> = {
 }
 
 export interface Library {
+  /** koffi unloads the library when nothing refers to this any more. */
+  readonly handle: LibraryHandle
   readonly path: string
   /** As the runtime spells it, such as `1.30.0`. */
   readonly version: string
@@ -57,12 +59,14 @@ export function loadLibrary(): Library {
 
 function load(path: string): Library {
   koffi.config({ async_stack_size: asyncStackBytes })
-  const base: unknown = koffi.load(path).func('OrtGetApiBase', 'void *', [])()
+  const handle = koffi.load(path)
+  const base: unknown = handle.func('OrtGetApiBase', 'void *', [])()
   const [getApi, getVersion]: Pointer[] = koffi.decode(base, 'void *', 2)
   const table: unknown = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion)
   if (table === null) throw errors.deviceUnavailable('cpu', `expected version ${apiVersion} of the C API in ${path}`)
   const functions: readonly (Pointer | null)[] = koffi.decode(table, 'void *', entries)
   return {
+    handle,
     path,
     version: koffi.call(getVersion, koffi.proto('str', [])),
     function: (index) => {
