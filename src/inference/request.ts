@@ -61,6 +61,8 @@ export interface TokenEvent {
   readonly topTokens: readonly Token[]
   /** The text that this token adds to the output; may be empty inside a character or a possible stop string. */
   readonly delta: string
+  /** Is it the last one? The result is settled by then, or in the same turn. */
+  readonly last: boolean
 }
 
 /** Which weights answered. */

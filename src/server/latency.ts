@@ -1,5 +1,6 @@
 /** Live latency of every adapter at every rank, in memory that does not grow with the requests. */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
+import type { Listeners } from './serving.ts'
 
 export const latencyKinds = ['time_to_first_token_ms', 'inter_token_ms', 'total_ms'] as const
 export type LatencyKind = (typeof latencyKinds)[number]
@@ -12,6 +13,14 @@ export interface LatencySummary {
 }
 
 export type Latencies = Readonly<Record<LatencyKind, LatencySummary>>
+
+/** Records what the engine announces. */
+export const latencyListeners = (book: LatencyBook): Listeners => ({
+  firstToken: ({ adapterId, rank, ms }) => book.record('time_to_first_token_ms', adapterId, rank, ms),
+  interToken: ({ adapterId, rank, ms }) => book.record('inter_token_ms', adapterId, rank, ms),
+  finished: ({ served, timings }) => book.record('total_ms', served.adapterId, served.rank, timings.totalMs),
+  adapterRemoved: ({ name }) => book.forget(name),
+})
 
 /** Two significant figures from a microsecond to an hour: some 25 kB a histogram. */
 const range = { lowest: 1, highest: 3_600_000_000, figures: 2 } as const

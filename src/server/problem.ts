@@ -126,7 +126,7 @@ function describe(error: unknown): Described {
 
 /** What the HTTP layer itself refuses, before a route sees it. */
 const HTTP_CODES: Readonly<Record<number, string>> = {
-  400: 'not_json',
+  400: 'bad_request',
   404: 'route_not_found',
   405: 'method_not_allowed',
   408: 'request_timeout',
@@ -139,31 +139,39 @@ const HTTP_CODES: Readonly<Record<number, string>> = {
 const httpStatus = (error: unknown): number =>
   error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500
 
+/** A body may hold any number of mistakes of any length; the reply may not. */
+const shown = { mistakes: 20, characters: 200 }
+
 /** Schema validation failures, given as the one `validation` error with a list of mistakes. */
 function asDyloraError(error: unknown): unknown {
   if (!hasZodFastifySchemaValidationErrors(error)) return error
   const inBody = (error as Partial<FastifyError>).validationContext === 'body'
-  const mistakes = error.validation.flatMap(({ instancePath, message, params }) =>
-    pathsOf(instancePath, params).map((path) => ({
-      detail: message ?? 'invalid',
-      ...(inBody ? { pointer: `#${path}` } : { parameter: path.slice(1) }),
-    })),
-  )
+  const mistakes = error.validation
+    .flatMap(({ instancePath, message, params }) => mistakesOf(instancePath, message ?? 'invalid', params.keys))
+    .slice(0, shown.mistakes)
+    .map(({ detail, path }) => ({ detail, ...(inBody ? { pointer: `#${path}` } : { parameter: path.slice(1) }) }))
   return errors.validation(mistakes.map(sentence).join('; '), { errors: mistakes })
+}
+
+interface Mistake {
+  readonly detail: string
+  /** As a JSON pointer. */
+  readonly path: string
+}
+
+/** Unknown keys are reported together at their parent; here each is a mistake of its own. */
+function mistakesOf(instancePath: string, message: string, keys: unknown): Mistake[] {
+  const parent = instancePath === '/' ? '' : instancePath
+  if (!Array.isArray(keys)) return [{ detail: message.slice(0, shown.characters), path: parent }]
+  return keys.map((key) => ({ detail: 'unknown key', path: `${parent}/${escapePointer(String(key))}` }))
 }
 
 const sentence = ({ detail, pointer, parameter }: { detail: string; pointer?: string; parameter?: string }): string =>
   `${parameter ?? pointer}: ${detail}`
 
-/** An unknown key is reported at its parent; the pointer names the key itself. */
-function pathsOf(instancePath: string, params: Readonly<Record<string, unknown>>): string[] {
-  const parent = instancePath === '/' ? '' : instancePath
-  const keys = Array.isArray(params.keys) ? params.keys.map(String) : []
-  return keys.length > 0 ? keys.map((key) => `${parent}/${escapePointer(key)}`) : [parent]
-}
-
 /** RFC 6901. */
-const escapePointer = (key: string): string => key.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
+const escapePointer = (key: string): string =>
+  key.slice(0, shown.characters).replaceAll('~', '~0').replaceAll('/', '~1')
 
 /** The application's error handler: logs 5xx with the error, sends the document. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {

@@ -1,0 +1,119 @@
+/** An adapter as `/adapters` shows it: state, ranks, quality as measured, latency as it is now. */
+import { z } from 'zod'
+import { type Adapter, parameterCount } from '../dylora/adapter.ts'
+import { errors } from '../errors.ts'
+import type { LatencyBook } from './latency.ts'
+import type { RegistryEntry, Serving } from './serving.ts'
+
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
+
+const Latency = z
+  .object({ count, p50: z.number(), p90: z.number(), p99: z.number() })
+  .meta({ id: 'Latency', description: 'Percentiles in milliseconds, since the start' })
+
+const Quality = z
+  .object({
+    dataset: z.string(),
+    split: z.enum(['validation', 'test']),
+    metric: z.string(),
+    value: z.number(),
+    ci95: z.tuple([z.number(), z.number()]).nullable().describe('95 % confidence interval'),
+    n: count.describe('Examples that the value rests on'),
+    higher_is_better: z.boolean(),
+    primary: z.boolean().describe('Is it the metric that `auto` reads, on the validation split'),
+  })
+  .meta({ id: 'Quality' })
+
+const Rank = z
+  .object({
+    rank: count.describe('0 is the base model with the prompt of this adapter'),
+    parameters: count,
+    bytes: count,
+    quality: z.array(Quality),
+    latency: z.object({ time_to_first_token_ms: Latency, inter_token_ms: Latency, total_ms: Latency }),
+  })
+  .meta({ id: 'Rank' })
+
+export const AdapterDescription = z
+  .object({
+    id: z.string(),
+    state: z.enum(['serving', 'refused']),
+    reason: z.string().nullable().describe('Why its directory, or the newest version in it, was refused'),
+    is_default: z.boolean().describe('Does it answer requests that name no adapter'),
+    digest: z.string().nullable(),
+    base_model: z.string().nullable(),
+    base_digest: z.string().nullable(),
+    method: z.enum(['dylora', 'lora']).nullable(),
+    max_rank: count.nullable(),
+    lora_alpha: z.number().nullable(),
+    scaling: z.string().nullable().describe('How the sum over ranks is scaled at rank b'),
+    target_modules: z.array(z.string()),
+    auto: z
+      .object({ rank: count, reason: z.string() })
+      .nullable()
+      .describe('What `auto` takes, at the default of min_quality'),
+    ranks: z.array(Rank),
+  })
+  .meta({ id: 'Adapter' })
+
+type AdapterDescription = z.infer<typeof AdapterDescription>
+
+export interface AdapterView {
+  readonly engine: Serving
+  readonly latency: LatencyBook
+}
+
+export const describeAdapters = (view: AdapterView): AdapterDescription[] =>
+  view.engine.registry.list().map((entry) => describe(view, entry))
+
+/** @throws adapter_not_found */
+export function describeAdapter(view: AdapterView, id: string): AdapterDescription {
+  const entry = view.engine.registry.get(id)
+  if (entry !== undefined) return describe(view, entry)
+  throw errors.adapterNotFound(
+    id,
+    view.engine.registry.list().map(({ name }) => name),
+  )
+}
+
+function describe(
+  { engine, latency }: AdapterView,
+  { name, state, reason, adapter, autoChoice }: RegistryEntry,
+): AdapterDescription {
+  return {
+    id: name,
+    state,
+    reason,
+    is_default: engine.registry.defaultAdapter === name,
+    digest: adapter?.digest ?? null,
+    base_model: adapter?.baseModel ?? null,
+    base_digest: adapter?.baseDigest ?? null,
+    method: adapter?.method ?? null,
+    max_rank: adapter?.maxRank ?? null,
+    lora_alpha: adapter?.loraAlpha ?? null,
+    scaling: adapter?.scaling ?? null,
+    target_modules: [...(adapter?.targetModules ?? [])],
+    auto: autoChoice,
+    ranks: adapter === null ? [] : [0, ...adapter.ranks].map((rank) => describeRank(latency, adapter, rank)),
+  }
+}
+
+function describeRank(latency: LatencyBook, adapter: Adapter, rank: number) {
+  const parameters = parameterCount(adapter, rank)
+  return {
+    rank,
+    parameters,
+    bytes: parameters * Float32Array.BYTES_PER_ELEMENT,
+    quality: qualityOf(adapter, rank),
+    latency: latency.of(adapter.name, rank),
+  }
+}
+
+const qualityOf = (adapter: Adapter, rank: number) =>
+  adapter.quality
+    .filter((point) => point.rank === rank)
+    .map(({ rank: _, higherIsBetter, ci95, ...point }) => ({
+      ...point,
+      ci95: ci95 === null ? null : ([...ci95] as [number, number]),
+      higher_is_better: higherIsBetter,
+    }))

@@ -1,0 +1,68 @@
+/** The whole service on one screen: `buildApp` is pure, everything it needs is handed in. */
+import { randomUUID } from 'node:crypto'
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { LatencyBook, latencyListeners } from './latency.ts'
+import { metrics } from './plugins/metrics.ts'
+import { openapi } from './plugins/openapi.ts'
+import { requestLog } from './plugins/request-log.ts'
+import { unknownRoutes } from './plugins/unknown-routes.ts'
+import { sendProblem } from './problem.ts'
+import { adapterRoutes } from './routes/adapters.ts'
+import { generateRoutes } from './routes/generate.ts'
+import { healthRoutes } from './routes/health.ts'
+import { listen, type ServiceInfo, type Serving } from './serving.ts'
+
+export interface AppOptions {
+  readonly engine: Serving
+  readonly info: ServiceInfo
+  /** Why requests cannot be answered now; null when they can. */
+  readonly notReadyBecause: () => string | null
+  readonly logger: FastifyBaseLogger
+  readonly bodyLimitBytes: number
+  readonly vllmMetrics?: boolean
+  /** A stream that is quiet for so long gets a comment. */
+  readonly heartbeatMs?: number
+  /** A request must have arrived in whole within this time. */
+  readonly receiveTimeoutMs?: number
+}
+
+/** Does not own the engine: who made it closes it, after the app. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { engine, info, notReadyBecause, vllmMetrics = false, heartbeatMs = 15_000 } = options
+  const app = fastify({
+    loggerInstance: options.logger,
+    // One line a request is written by our own plugin.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: options.bodyLimitBytes,
+    requestTimeout: options.receiveTimeoutMs ?? 60_000,
+    genReqId: ({ headers }) => givenRequestId(headers['x-request-id']) ?? randomUUID(),
+    frameworkErrors: sendProblem,
+    // A key named __proto__ is an unknown key like any other, and refused as one.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
+    // Requests that come while closing meet the engine, which says that it shuts down.
+    return503OnClosing: false,
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler(sendProblem)
+
+  const latency = new LatencyBook()
+  app.addHook('onClose', async () => stopListening())
+  const stopListening = listen(engine, latencyListeners(latency))
+
+  await app.register(requestLog)
+  await app.register(unknownRoutes)
+  await app.register(openapi, { version: info.version })
+  await app.register(metrics, { engine, info, vllmAliases: vllmMetrics })
+  await app.register(generateRoutes, { engine, heartbeatMs })
+  await app.register(adapterRoutes, { engine, latency })
+  await app.register(healthRoutes, { engine, info, notReadyBecause })
+  app.get('/', { schema: { hide: true } as object }, (_request, reply) => reply.redirect('/docs'))
+  return app
+}
+
+/** A caller's own id is kept when it is harmless in logs and headers. */
+const givenRequestId = (id: string | string[] | undefined): string | undefined =>
+  typeof id === 'string' && /^[\w.:-]{1,128}$/.test(id) ? id : undefined

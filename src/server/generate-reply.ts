@@ -1,0 +1,138 @@
+/** What `/generate` and `/generate_stream` give: text-generation-inference's objects, plus which weights answered. */
+import { z } from 'zod'
+import type { GenerateResult, Generation as Running, Served, TokenEvent } from '../inference/request.ts'
+import type { Wanted } from './generate-request.ts'
+
+const Token = z
+  .object({
+    id: z
+      .int()
+      .min(0)
+      .max(2 ** 31),
+    text: z.string(),
+    logprob: z.number().nullable().describe('Natural logarithm; null for the first token of a prompt'),
+    special: z.boolean(),
+  })
+  .meta({ id: 'Token' })
+
+const count = z
+  .int()
+  .min(0)
+  .max(2 ** 31)
+
+const served = {
+  adapter_id: z.string().nullable().describe('The adapter that answered; null is the bare base model'),
+  adapter_digest: z.string().nullable().describe('Over its factors and configuration'),
+  rank: count.describe('The rank that answered; 0 is the base model'),
+  rank_requested: z.union([count, z.enum(['max', 'auto'])]).describe('The rank as asked for'),
+  rank_reason: z.enum(['requested', 'max', 'default', 'auto', 'no_curve', 'base']).describe('Why this rank answered'),
+}
+
+const finished = {
+  finish_reason: z.enum(['length', 'eos_token', 'stop_sequence']),
+  generated_tokens: count,
+  prompt_tokens: count,
+  seed: z.number().nullable().describe('The seed of the sampling; null when greedy'),
+}
+
+const Details = z
+  .object({
+    ...finished,
+    prefill: z.array(Token).describe("The prompt's tokens, with `decoder_input_details`"),
+    tokens: z.array(Token),
+    top_tokens: z.array(z.array(Token)).optional().describe('The likeliest tokens at each step, with `top_n_tokens`'),
+    ...served,
+  })
+  .meta({ id: 'Details' })
+
+export const Generation = z
+  .object({ generated_text: z.string(), details: Details.optional() })
+  .meta({ id: 'Generation' })
+
+const StreamDetails = z
+  .object({ ...finished, input_length: count.describe('Same as prompt_tokens'), ...served })
+  .meta({ id: 'StreamDetails' })
+
+export const StreamEvent = z
+  .object({
+    index: count,
+    token: Token,
+    top_tokens: z.array(Token).optional(),
+    generated_text: z.string().nullable().describe('The whole text, in the last event'),
+    details: StreamDetails.nullable().describe('In the last event'),
+  })
+  .meta({ id: 'StreamEvent', description: 'The data of one server-sent event' })
+
+type Generation = z.infer<typeof Generation>
+type StreamEvent = z.infer<typeof StreamEvent>
+
+const servedOf = (from: Served) => ({
+  adapter_id: from.adapterId,
+  adapter_digest: from.adapterDigest,
+  rank: from.rank,
+  rank_requested: from.rankRequested,
+  rank_reason: from.rankReason,
+})
+
+const finishedOf = (result: GenerateResult) => ({
+  finish_reason: result.finishReason,
+  generated_tokens: result.tokens.length,
+  prompt_tokens: result.promptTokens,
+  seed: result.seed,
+})
+
+const textOf = (result: GenerateResult, { request, fullText }: Wanted): string =>
+  fullText ? request.inputs + result.text : result.text
+
+/** The body of a reply that comes in one piece. */
+export function generationOf(result: GenerateResult, wanted: Wanted): Generation {
+  const generated_text = textOf(result, wanted)
+  if (!wanted.details) return { generated_text }
+  const details = {
+    ...finishedOf(result),
+    prefill: [...result.prefill],
+    tokens: [...result.tokens],
+    ...(wanted.topTokens ? { top_tokens: result.topTokens.map((tokens) => [...tokens]) } : {}),
+    ...servedOf(result),
+  }
+  return { generated_text, details }
+}
+
+/** The data of one server-sent event; the last one carries the result. */
+export function streamEventOf(
+  { index, token, topTokens }: TokenEvent,
+  wanted: Wanted,
+  result?: GenerateResult,
+): StreamEvent {
+  return {
+    index,
+    token,
+    ...(wanted.topTokens ? { top_tokens: [...topTokens] } : {}),
+    generated_text: result === undefined ? null : textOf(result, wanted),
+    details: result === undefined ? null : streamDetailsOf(result),
+  }
+}
+
+const streamDetailsOf = (result: GenerateResult) => ({
+  ...finishedOf(result),
+  input_length: result.promptTokens,
+  ...servedOf(result),
+})
+
+/** What is known when a request is accepted. */
+export const acceptedHeaders = ({ served, promptTokens }: Pick<Running, 'served' | 'promptTokens'>) => ({
+  'x-adapter-id': encodeURIComponent(served.adapterId ?? ''),
+  'x-adapter-rank': String(served.rank),
+  'x-prompt-tokens': String(promptTokens),
+})
+
+const milliseconds = (value: number): string => value.toFixed(2)
+
+/** What is known when it is done; times in milliseconds. */
+export const doneHeaders = ({ tokens, timings }: Pick<GenerateResult, 'tokens' | 'timings'>) => ({
+  'x-generated-tokens': String(tokens.length),
+  'x-queue-time': milliseconds(timings.queueMs),
+  'x-inference-time': milliseconds(timings.inferenceMs),
+  'x-total-time': milliseconds(timings.totalMs),
+  'x-time-per-token': milliseconds(timings.inferenceMs / Math.max(1, tokens.length)),
+})

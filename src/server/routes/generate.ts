@@ -1,0 +1,121 @@
+/** `POST /generate` and `POST /generate_stream`: one prompt, answered at the rank that the request asks for. */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { errors } from '../../errors.ts'
+import type { Generation as Running } from '../../inference/request.ts'
+import { disconnectSignal } from '../disconnect.ts'
+import {
+  acceptedHeaders,
+  doneHeaders,
+  Generation,
+  generationOf,
+  StreamEvent,
+  streamEventOf,
+} from '../generate-reply.ts'
+import { Generate, GenerateQuery, type Wanted, wantedOf } from '../generate-request.ts'
+import { problemOf, problemResponse } from '../problem.ts'
+import type { Serving } from '../serving.ts'
+import { sseData, withHeartbeat } from '../sse.ts'
+
+export interface GenerateOptions {
+  readonly engine: Serving
+  /** A comment is sent on a stream that was quiet for so long. */
+  readonly heartbeatMs: number
+}
+
+type GenerateRoute = FastifyRequest<{ Body: unknown; Querystring: unknown }> & {
+  readonly body: Generate
+  readonly query: GenerateQuery
+}
+
+const failures = {
+  400: problemResponse('The body is not JSON'),
+  404: problemResponse('No such adapter'),
+  413: problemResponse('The body is too large'),
+  415: problemResponse('The body is not declared as JSON'),
+  422: problemResponse('Well-formed, but a value, a rank or an unknown key is not allowed; names what is'),
+  429: problemResponse('Too many requests wait; see Retry-After'),
+  500: problemResponse('A failure here; says nothing but the request id'),
+  503: problemResponse('Not ready, or shutting down'),
+}
+
+const eventStream = {
+  description:
+    'Server-sent events, one a token; the last carries the text and the details. A failure is an event with `error`',
+  content: { 'text/event-stream': { schema: StreamEvent } },
+}
+
+export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app, options) => {
+  app.post(
+    '/generate',
+    {
+      schema: {
+        operationId: 'generate',
+        summary: 'Generate text at a chosen rank',
+        tags: ['inference'],
+        querystring: GenerateQuery,
+        body: Generate,
+        response: {
+          200: { description: 'The text', content: { 'application/json': { schema: Generation } } },
+          ...failures,
+        },
+      },
+    },
+    (request, reply) => (request.body.stream === true ? stream : whole)(request, reply, options),
+  )
+  app.post(
+    '/generate_stream',
+    {
+      schema: {
+        operationId: 'generateStream',
+        summary: 'Generate text at a chosen rank, token by token',
+        tags: ['inference'],
+        querystring: GenerateQuery,
+        body: Generate,
+        response: { 200: eventStream, ...failures },
+      },
+    },
+    (request, reply) => stream(request, reply, options),
+  )
+}
+
+async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: GenerateOptions) {
+  const wanted = wantedOf(
+    request.query,
+    request.body,
+    (id) => engine.registry.allowedRanks(id),
+    disconnectSignal(reply),
+  )
+  const running = engine.submit(wanted.request)
+  const result = await running.result
+  reply.headers({ ...acceptedHeaders(running), ...doneHeaders(result) })
+  return generationOf(result, wanted)
+}
+
+function stream(request: GenerateRoute, reply: FastifyReply, { engine, heartbeatMs }: GenerateOptions): void {
+  const wanted = wantedOf(
+    request.query,
+    request.body,
+    (id) => engine.registry.allowedRanks(id),
+    disconnectSignal(reply),
+  )
+  if (wanted.request.prefillDetails) throw errors.validation('decoder_input_details is not told when streaming')
+  const running = engine.submit(wanted.request)
+  reply
+    .headers({ ...acceptedHeaders(running), 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
+    .type('text/event-stream')
+    .send(Readable.from(withHeartbeat(eventsOf(running, wanted, request.id), heartbeatMs)))
+}
+
+/** One event a token; the last one carries the result, a failure is an event of its own. */
+async function* eventsOf(running: Running, wanted: Wanted, requestId: string): AsyncGenerator<string> {
+  try {
+    for await (const event of running.tokens) {
+      const result = event.last ? await running.result : undefined
+      yield sseData(streamEventOf(event, wanted, result))
+    }
+  } catch (error) {
+    yield sseData(problemOf(error, requestId))
+  }
+}
