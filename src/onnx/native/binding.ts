@@ -23,6 +23,8 @@ const side = (bind: Side['bind'], types: readonly NamedType[]): Side => ({
 
 export interface NativeBindingOptions {
   readonly session: Handle
+  /** Whether host tensors are copied to a device when they are bound as inputs. */
+  readonly uploads: boolean
   readonly inputs: readonly NamedType[]
   readonly outputs: readonly NamedType[]
   readonly onClose: (binding: NativeBinding) => void
@@ -34,27 +36,31 @@ export class NativeBinding {
   readonly #runOptions: Handle
   readonly #inputs: Side
   readonly #outputs: Side
+  readonly #uploads: boolean
   readonly #onClose: (binding: NativeBinding) => void
+  #uploading = false
   #open = true
   #running = false
 
   /** Not for callers: see `session.createBinding`. */
-  constructor({ session, inputs, outputs, onClose }: NativeBindingOptions) {
+  constructor({ session, uploads, inputs, outputs, onClose }: NativeBindingOptions) {
     const { call, release } = cApi()
     this.#handle = new Handle(call.CreateIoBinding(session.pointer), release.IoBinding)
     this.#runOptions = new Handle(call.CreateRunOptions(), release.RunOptions)
     this.#session = session.retain()
     this.#inputs = side('BindInput', inputs)
     this.#outputs = side('BindOutput', outputs)
+    this.#uploads = uploads
     this.#onClose = onClose
   }
 
   /**
-   * Runs read this input from `tensor`'s memory, until another tensor is bound. A host tensor on the cpu provider is read
-   * at each run; on a device its elements are copied now, so bind again after changing them.
+   * Runs read this input from `tensor`'s memory, until another tensor is bound. A host tensor with the cpu provider is
+   * read at each run. With a device it is copied there from now on and until the run starts: bind again after changing it.
    */
   bindInput(name: string, tensor: NativeTensor): void {
     this.#bind(this.#inputs, name, tensor)
+    this.#uploading ||= this.#uploads && tensor.where === 'host'
   }
 
   /**
@@ -100,8 +106,12 @@ export class NativeBinding {
     if (!this.#running) this.#release()
   }
 
-  #runOnThread(): Promise<void> {
-    return cApi().onThread.RunWithBinding(this.#session.pointer, this.#runOptions.pointer, this.#handle.pointer)
+  async #runOnThread(): Promise<void> {
+    const { onThread } = cApi()
+    // Uploads go through a stream of their own, which the run's stream does not wait for.
+    if (this.#uploading) await onThread.SynchronizeBoundInputs(this.#handle.pointer)
+    this.#uploading = false
+    await onThread.RunWithBinding(this.#session.pointer, this.#runOptions.pointer, this.#handle.pointer)
   }
 
   async #runUntil(signal: AbortSignal): Promise<void> {

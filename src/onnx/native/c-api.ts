@@ -69,6 +69,7 @@ const functions = {
   CreateIoBinding: { index: 134, takes: ['pointer'], gives: 'pointer' },
   BindInput: { index: 136, takes: ['pointer', 'text', 'pointer'] },
   BindOutput: { index: 137, takes: ['pointer', 'text', 'pointer'] },
+  SynchronizeBoundInputs: { index: 202, takes: ['pointer'] },
   SessionOptionsAppendExecutionProvider_CUDA_V2: { index: 204, takes: ['pointer', 'pointer'] },
   CreateCUDAProviderOptions: { index: 205, takes: [], gives: 'pointer' },
   UpdateCUDAProviderOptions: { index: 206, takes: ['pointer', 'texts', 'texts', 'size'] },

@@ -22,7 +22,8 @@ import type { Pointer } from './library.ts'
 import { NativeSession } from './session.ts'
 import { type NativeSessionOptions, type Provider, sessionOptions } from './session-options.ts'
 
-const logErrors = 3
+/** Fatal only: every failure is thrown with the same text. */
+const quiet = 4
 
 export class NativeRuntime {
   static #runtime: NativeRuntime | null = null
@@ -32,7 +33,7 @@ export class NativeRuntime {
 
   private constructor() {
     this.#api = cApi()
-    this.#environment = this.#api.call.CreateEnv(logErrors, 'dylora')
+    this.#environment = this.#api.call.CreateEnv(quiet, 'dylora')
   }
 
   /** The one runtime of the process. Throws `device_unavailable` where onnxruntime-node has no library for the platform. */

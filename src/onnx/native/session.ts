@@ -43,7 +43,13 @@ export class NativeSession {
   createBinding(): NativeBinding {
     this.#expectOpen()
     const onClose = (closed: NativeBinding) => void this.#bindings.delete(closed)
-    const binding = new NativeBinding({ session: this.#handle, inputs: this.inputs, outputs: this.outputs, onClose })
+    const binding = new NativeBinding({
+      session: this.#handle,
+      uploads: this.#options.provider !== 'cpu',
+      inputs: this.inputs,
+      outputs: this.outputs,
+      onClose,
+    })
     this.#bindings.add(binding)
     return binding
   }
