@@ -40,10 +40,7 @@ export const errors = {
   validation: (message: string, facts?: ErrorFacts) => new DyloraError('validation', message, facts),
   /** One mistake a line. */
   configurationInvalid: (mistakes: readonly string[]) =>
-    new DyloraError(
-      'configuration_invalid',
-      `The configuration has mistakes:\n${mistakes.map((line) => `  ${line}`).join('\n')}`,
-    ),
+    new DyloraError('configuration_invalid', ['Configuration:', ...mistakes].join(mistakes.length > 1 ? '\n  ' : ' ')),
   rankNotAllowed: (rank: unknown, allowed: readonly (number | string)[]) =>
     new DyloraError('rank_not_allowed', `Rank ${String(rank)} is not allowed: expected one of ${allowed.join(', ')}`, {
       rank,
