@@ -77,6 +77,7 @@ const functions = {
 
 /** What gives things back: functions of one pointer that cannot fail. `Bound…` are ClearBoundInputs and ClearBoundOutputs. */
 const releases = {
+  Env: 92,
   Status: 93,
   MemoryInfo: 94,
   Session: 95,

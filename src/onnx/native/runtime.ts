@@ -28,12 +28,14 @@ const quiet = 4
 export class NativeRuntime {
   static #runtime: NativeRuntime | null = null
   readonly #api: Api
-  /** Lives as long as the process, as the runtime's own threads and allocators do. */
-  readonly #environment: Pointer
+  /** Owned by this and by every session. A CUDA provider that is not put away with it crashes when the process exits. */
+  readonly #environment: Handle
 
   private constructor() {
     this.#api = cApi()
-    this.#environment = this.#api.call.CreateEnv(quiet, 'dylora')
+    const { call, release } = this.#api
+    this.#environment = new Handle(call.CreateEnv(quiet, 'dylora'), release.Env)
+    process.once('exit', () => this.#environment.release())
   }
 
   /** The one runtime of the process. Throws `device_unavailable` where onnxruntime-node has no library for the platform. */
@@ -55,8 +57,7 @@ export class NativeRuntime {
   async createSession(model: Uint8Array | string, options: NativeSessionOptions): Promise<NativeSession> {
     const settings = sessionOptions(options)
     try {
-      const pointer = await this.#load(model, settings.pointer)
-      return adopt(new Handle(pointer, this.#api.release.Session), options)
+      return adopt(await this.#load(model, settings.pointer), options)
     } catch (error) {
       throw explain(error, options.provider)
     } finally {
@@ -64,11 +65,22 @@ export class NativeRuntime {
     }
   }
 
-  #load(model: Uint8Array | string, settings: Pointer): Promise<Pointer> {
-    const { onThread } = this.#api
-    return typeof model === 'string'
-      ? onThread.CreateSession(this.#environment, model, settings)
-      : onThread.CreateSessionFromArray(this.#environment, model, model.byteLength, settings)
+  async #load(model: Uint8Array | string, settings: Pointer): Promise<Handle> {
+    const { onThread, release } = this.#api
+    const environment = this.#environment.retain()
+    try {
+      const pointer =
+        typeof model === 'string'
+          ? await onThread.CreateSession(environment.pointer, model, settings)
+          : await onThread.CreateSessionFromArray(environment.pointer, model, model.byteLength, settings)
+      return new Handle(pointer, (session) => {
+        release.Session(session)
+        environment.release()
+      })
+    } catch (error) {
+      environment.release()
+      throw error
+    }
   }
 
   /** Whether a model runs on this provider here and now: its files are there, load, and find a device that computes. */
