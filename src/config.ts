@@ -52,9 +52,6 @@ const Environment = z.object({
   PREFILL_CHUNK: wholeNumber(1, 65536)
     .default(64)
     .describe('Prompt tokens that one step takes beside the running requests'),
-  CONTEXT_LENGTH: wholeNumber(2, 1e6)
-    .optional()
-    .describe("Positions kept per running request; by default the base model's own"),
   REQUEST_TIMEOUT: seconds(86400).default(300).describe('Seconds after which a request is given up'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
   BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),

@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { type Adapter, parameterCount } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
+import type { RegistryEntry } from '../inference/adapter-registry.ts'
 import type { LatencyBook } from './latency.ts'
-import type { RegistryEntry, Serving } from './serving.ts'
+import type { Serving } from './serving.ts'
 
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
 

@@ -3,20 +3,21 @@ import { once } from 'node:events'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FSWatcher, watch } from 'chokidar'
-import { DyloraError } from '../errors.ts'
 
 /** What is done with what is found; every call is finished before the next begins. */
-export interface AdapterSink {
-  /** Reads, checks and serves the adapter of this directory; throws a `DyloraError` that says why not. */
-  load(name: string, directory: string): Promise<void>
-  /** A directory that cannot be served; what served under this name goes on. */
-  refuse(name: string, reason: string): void
+export interface AdapterSink<T> {
+  /** Throws what is wrong with the directory. */
+  read(directory: string): Promise<T>
+  /** Takes what was read whole, or refuses it. */
+  take(name: string, adapter: T): Promise<void>
+  /** A directory that cannot be read; what served under this name goes on. */
+  refuse(name: string, error: unknown): void
   remove(name: string): void
 }
 
-export interface AdapterWatcherOptions {
+export interface AdapterWatcherOptions<T> {
   readonly directory: string
-  readonly sink: AdapterSink
+  readonly sink: AdapterSink<T>
   /** What goes wrong around the directory itself. */
   readonly warn: (error: unknown, message: string) => void
   /** A directory is read once it has not changed for so long: a plain copy takes its time. */
@@ -31,8 +32,8 @@ interface Sighting {
   readonly since: number
 }
 
-export class AdapterWatcher {
-  readonly #options: Required<AdapterWatcherOptions>
+export class AdapterWatcher<T> {
+  readonly #options: Required<AdapterWatcherOptions<T>>
   /** What the sink was last told, by name. */
   readonly #settled = new Map<string, string>()
   /** What looks different and may still be changing, by name. */
@@ -43,7 +44,7 @@ export class AdapterWatcher {
   #looking: Promise<void> = Promise.resolve()
   #closed = false
 
-  constructor(options: AdapterWatcherOptions) {
+  constructor(options: AdapterWatcherOptions<T>) {
     this.#options = { settleMs: 300, rescanMs: 3000, ...options }
   }
 
@@ -119,23 +120,20 @@ export class AdapterWatcher {
       return
     }
     this.#settled.set(name, fingerprint)
-    try {
-      await sink.load(name, join(directory, name))
-    } catch (error) {
-      await this.#refuse(name, fingerprint, error)
-    }
+    const read = await sink.read(join(directory, name)).then(
+      (adapter) => ({ adapter }),
+      (error: unknown) => ({ error }),
+    )
+    if ('adapter' in read) await sink.take(name, read.adapter)
+    else await this.#refuse(name, fingerprint, read.error)
   }
 
   /** What changed while it was being read is not judged: it was still being copied. */
   async #refuse(name: string, fingerprint: string, error: unknown): Promise<void> {
-    const { directory, sink, warn } = this.#options
-    if ((await fingerprintOf(join(directory, name))) !== fingerprint) {
-      this.#settled.set(name, unread)
-      this.#lookSoon()
-      return
-    }
-    if (!(error instanceof DyloraError)) warn(error, 'reading an adapter failed')
-    sink.refuse(name, error instanceof DyloraError ? error.message : 'it could not be read; the log says why')
+    const { directory, sink } = this.#options
+    if ((await fingerprintOf(join(directory, name))) === fingerprint) return sink.refuse(name, error)
+    this.#settled.set(name, unread)
+    this.#lookSoon()
   }
 }
 

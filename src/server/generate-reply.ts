@@ -98,15 +98,15 @@ export function generationOf(result: GenerateResult, wanted: Wanted): Generation
   return { generated_text, details }
 }
 
-/** The data of one server-sent event; the last one carries the result. */
-export function streamEventOf(
-  { index, token, topTokens }: TokenEvent,
-  wanted: Wanted,
-  result?: GenerateResult,
-): StreamEvent {
+/**
+ * The data of one server-sent event; the last one carries the result. Texts of tokens add up to the generated text,
+ * also where a character spans tokens, so a token that ends in the middle of one has none.
+ */
+export function streamEventOf(event: TokenEvent, wanted: Wanted, result?: GenerateResult): StreamEvent {
+  const { index, token, topTokens, delta } = event
   return {
     index,
-    token,
+    token: token.special ? token : { ...token, text: delta },
     ...(wanted.topTokens ? { top_tokens: [...topTokens] } : {}),
     generated_text: result === undefined ? null : textOf(result, wanted),
     details: result === undefined ? null : streamDetailsOf(result),

@@ -1,8 +1,9 @@
 /** The OpenAPI document of the service, from the routes themselves, without a model. */
 import { EventEmitter } from 'node:events'
 import { pino } from 'pino'
+import type { EngineEvents } from '../inference/engine-events.ts'
 import { buildApp } from './app.ts'
-import type { EngineEvents, ServiceInfo, Serving } from './serving.ts'
+import type { ServiceInfo, Serving } from './serving.ts'
 
 const nothing: ServiceInfo = {
   version: '',

@@ -1,54 +1,21 @@
 /** What the HTTP layer needs of the engine, and what it is told about the process it runs in. */
 import type { EventEmitter } from 'node:events'
-import type { Adapter } from '../dylora/adapter.ts'
-import type {
-  FinishReason,
-  GenerateRequest,
-  Generation,
-  RankReason,
-  RankRequest,
-  Served,
-  Timings,
-} from '../inference/request.ts'
+import type { AdapterRegistry } from '../inference/adapter-registry.ts'
+import type { EngineEvents } from '../inference/engine-events.ts'
+import type { GenerateRequest, Generation } from '../inference/request.ts'
 
-export interface EngineEvents {
-  finished: [
-    {
-      served: Served
-      outcome: string
-      finishReason: FinishReason | null
-      promptTokens: number
-      generatedTokens: number
-      timings: Timings
-    },
-  ]
-  step: [{ batchSize: number; distinctRanks: number; durationMs: number }]
-  firstToken: [{ adapterId: string | null; rank: number; ms: number }]
-  interToken: [{ adapterId: string | null; rank: number; ms: number }]
-  rejected: [{ reason: string }]
-  rankDecision: [{ requested: RankRequest; chosen: number; reason: RankReason }]
-  adapterLoaded: [{ adapter: Adapter; durationMs: number }]
-  adapterRemoved: [{ name: string }]
-  adapterRefused: [{ name: string; reason: string; code: string }]
+export interface EngineStats {
+  readonly running: number
+  readonly waiting: number
+  /** Share of the cache that is taken. */
+  readonly kvCacheUsage: number
 }
 
-export interface RegistryEntry {
-  readonly name: string
-  readonly state: 'serving' | 'refused'
-  readonly reason: string | null
-  readonly adapter: Adapter | null
-  readonly autoChoice: { readonly rank: number; readonly reason: RankReason } | null
-}
-
+/** The engine, as far as HTTP is concerned. */
 export interface Serving extends EventEmitter<EngineEvents> {
   submit(request: GenerateRequest): Generation
-  readonly stats: { running: number; waiting: number; kvCacheUsage: number }
-  readonly registry: {
-    list(): RegistryEntry[]
-    get(name: string): RegistryEntry | undefined
-    readonly defaultAdapter: string | null
-    allowedRanks(adapterId: string | undefined): readonly (number | string)[]
-  }
+  readonly stats: EngineStats
+  readonly registry: Pick<AdapterRegistry, 'list' | 'get' | 'defaultAdapter' | 'allowedRanks'>
 }
 
 /** What serves here, as `/info` tells it. */

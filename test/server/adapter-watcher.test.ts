@@ -2,26 +2,30 @@ import { cp, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'nod
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { errors } from '../../src/errors.ts'
 import { type AdapterSink, AdapterWatcher } from '../../src/server/adapter-watcher.ts'
 
-/** Serves whatever `weights` says; a file that does not end with a full stop is refused. */
-class Shelf implements AdapterSink {
+/** Serves whatever `weights` says; a file that does not end with a full stop cannot be read. */
+class Shelf implements AdapterSink<string> {
   readonly served = new Map<string, string>()
   readonly refused = new Map<string, string>()
   readonly history: string[] = []
 
-  async load(name: string, directory: string): Promise<void> {
+  async read(directory: string): Promise<string> {
     const text = await readFile(join(directory, 'weights'), 'utf8').catch(() => '')
     await sleep(5)
-    if (!text.endsWith('.')) throw errors.adapterInvalid(name, 'cut off')
-    this.served.set(name, text)
-    this.refused.delete(name)
-    this.history.push(`load ${name} ${text}`)
+    if (!text.endsWith('.')) throw new Error('cut off')
+    return text
   }
 
-  refuse(name: string, reason: string): void {
-    this.refused.set(name, reason)
+  async take(name: string, text: string): Promise<void> {
+    await sleep(5)
+    this.served.set(name, text)
+    this.refused.delete(name)
+    this.history.push(`take ${name} ${text}`)
+  }
+
+  refuse(name: string, error: unknown): void {
+    this.refused.set(name, String(error))
     this.history.push(`refuse ${name}`)
   }
 
@@ -87,7 +91,7 @@ t.test('waits for a copy that takes its time, and never judges the half of it', 
     await sleep(25)
   }
   await eventually(t, () => shelf.served.get('slow') === 'abcde.', 'it serves')
-  t.same(shelf.history, ['load slow abcde.'])
+  t.same(shelf.history, ['take slow abcde.'])
 })
 
 t.test('takes a copy that stopped half-way up again when it goes on', async (t) => {

@@ -1,0 +1,167 @@
+/** `dylora serve`: the base model and its adapters over HTTP, until a signal says to stop. */
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import closeWithGrace from 'close-with-grace'
+import { type Logger, pino } from 'pino'
+import { bundled, type Config, loadConfig, settings } from '../config.ts'
+import { type BaseModel, readBaseModel } from '../dylora/base-model.ts'
+import { readTokenizer } from '../dylora/tokenizer.ts'
+import { errors } from '../errors.ts'
+import { Engine } from '../inference/engine.ts'
+import { NativeRuntime } from '../onnx/native/runtime.ts'
+import { AdapterWatcher } from '../server/adapter-watcher.ts'
+import { buildApp } from '../server/app.ts'
+import { registrySink } from '../server/registry-sink.ts'
+import type { ServiceInfo } from '../server/serving.ts'
+import { baseDirectory } from './base-directory.ts'
+import { type DeviceChoice, onDevice } from './device.ts'
+import { packageVersion } from './package-version.ts'
+
+/** `--max-batch-size` stands for MAX_BATCH_SIZE, and comes before it. */
+const flagOf = (name: string): string => name.toLowerCase().replaceAll('_', '-')
+
+const options: NonNullable<ParseArgsConfig['options']> = {
+  help: { type: 'boolean' },
+  ...Object.fromEntries(settings().map(({ name }) => [flagOf(name), { type: 'string' as const }])),
+}
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options })
+  if (values.help) {
+    console.log(help())
+    return 0
+  }
+  const flags = Object.fromEntries(settings().map(({ name }) => [name, values[flagOf(name)]] as const))
+  const given = Object.entries(flags).filter((flag): flag is [string, string] => typeof flag[1] === 'string')
+  await serve(loadConfig({ ...process.env, ...Object.fromEntries(given) }))
+  return 0
+}
+
+function help(): string {
+  const lines = settings().map(
+    ({ name, default: value, description }) =>
+      `  --${flagOf(name).padEnd(22)}${description}${value === '' ? '' : ` (${value})`}`,
+  )
+  return [
+    'Usage: dylora serve [options]',
+    '',
+    'Each option is also an environment variable: PORT for --port.',
+    '',
+    ...lines,
+  ].join('\n')
+}
+
+async function serve(config: Config): Promise<void> {
+  const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
+  const { engine, info } = await startEngine(config, log)
+  let notReady: string | null = 'The adapters are being loaded'
+  const app = await buildApp({
+    engine,
+    info,
+    notReadyBecause: () => notReady,
+    logger: log,
+    bodyLimitBytes: config.BODY_LIMIT,
+    vllmMetrics: config.VLLM_METRICS,
+  })
+  const watcher = new AdapterWatcher({
+    directory: config.ADAPTERS_DIR,
+    sink: registrySink(engine.registry, log),
+    warn: (error, message) => log.warn({ err: error }, message),
+  })
+  const stop = async () => {
+    notReady = 'The server is shutting down'
+    await watcher.close()
+    // Waits for the requests under way: the engine goes last.
+    await app.close()
+    await engine.close()
+  }
+  stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
+  await watcher.start()
+  notReady = null
+  await listen(app, config)
+}
+
+async function startEngine(config: Config, log: Logger): Promise<{ engine: Engine; info: ServiceInfo }> {
+  const directory = await baseDirectory(config.BASE_MODEL, bundled.bases)
+  const [base, tokenizer] = [await readBaseModel(directory), await readTokenizer(directory)]
+  const { made: engine, choice } = await onDevice(config.DEVICE, (device) =>
+    Engine.create({ base, tokenizer, device, ...engineSettings(config) }),
+  )
+  log.info({ base: base.name, digest: base.digest, device: choice.kind, reason: choice.reason }, 'base model loaded')
+  return { engine, info: serviceInfo(config, base, choice) }
+}
+
+/** The engine's options by the environment's names; what is not set is the engine's to decide. */
+function engineSettings(config: Config) {
+  return {
+    deviceId: config.DEVICE_ID,
+    maxBatchSize: config.MAX_BATCH_SIZE,
+    maxWaiting: config.MAX_WAITING_REQUESTS,
+    maxWaitingTokens: config.MAX_WAITING_TOKENS,
+    prefillChunk: config.PREFILL_CHUNK,
+    maxRankRows: config.MAX_RANK_ROWS,
+    requestTimeoutMs: config.REQUEST_TIMEOUT * 1000,
+    defaultAdapter: config.DEFAULT_ADAPTER ?? 'e2e',
+    ...(config.INTRA_OP_THREADS !== undefined && { intraOpNumThreads: config.INTRA_OP_THREADS }),
+    ...(config.GPU_MEM_LIMIT !== undefined && { gpuMemLimitBytes: config.GPU_MEM_LIMIT }),
+  }
+}
+
+const providers = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' } as const
+
+function serviceInfo(config: Config, { name, digest, config: model }: BaseModel, choice: DeviceChoice): ServiceInfo {
+  return {
+    version: packageVersion(),
+    versions: { node: process.versions.node, onnxruntime: NativeRuntime.open().version },
+    baseModel: {
+      name,
+      digest,
+      architecture: model.architecture,
+      positions: model.positions,
+      vocabulary: model.vocabSize,
+    },
+    device: { ...choice, provider: providers[choice.kind] },
+    limits: {
+      max_batch_size: config.MAX_BATCH_SIZE,
+      max_rank_rows: config.MAX_RANK_ROWS,
+      max_waiting_requests: config.MAX_WAITING_REQUESTS,
+      max_waiting_tokens: config.MAX_WAITING_TOKENS,
+      max_total_tokens: model.positions + 1,
+      body_limit_bytes: config.BODY_LIMIT,
+      request_timeout_seconds: config.REQUEST_TIMEOUT,
+    },
+  }
+}
+
+type App = Awaited<ReturnType<typeof buildApp>>
+
+/** Finishes what runs on the first signal; a second one, or too long a wait, ends the process at once. */
+function stopOnSignal(stop: () => Promise<void>, delay: number, log: Logger): void {
+  const logger = { error: (reason: unknown) => log.error({ err: reason }, 'stopped at once') }
+  closeWithGrace({ delay, logger }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'stopping after a bug')
+    else log.info({ signal }, 'stopping: running requests are finished first')
+    await stop()
+    log.info('stopped')
+  })
+}
+
+/** Why an address cannot be listened on, by the system's code. */
+const listenFailures: Readonly<Record<string, (config: Config) => string>> = {
+  EADDRINUSE: ({ PORT, HOST }) => `PORT: ${PORT} is already in use on ${HOST}`,
+  EACCES: ({ PORT }) => `PORT: ${PORT} may not be listened on by this user`,
+  EADDRNOTAVAIL: ({ HOST }) => `HOST: ${HOST} is no address of this machine`,
+  ENOTFOUND: ({ HOST }) => `HOST: ${HOST} is not known`,
+}
+
+async function listen(app: App, config: Config): Promise<void> {
+  try {
+    await app.listen({
+      port: config.PORT,
+      host: config.HOST,
+      listenTextResolver: (address) => `listening at ${address}`,
+    })
+  } catch (error) {
+    const reason = listenFailures[(error as NodeJS.ErrnoException).code ?? '']
+    throw reason === undefined ? error : errors.configurationInvalid([reason(config)])
+  }
+}
