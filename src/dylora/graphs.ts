@@ -1,6 +1,7 @@
 /** One model, three graphs: serving (cached, mixed ranks), scoring (log-probabilities) and training (loss and gradients). */
 import { basename, dirname } from 'node:path'
 import { backward } from '../onnx/autodiff.ts'
+import { matrixFlops } from '../onnx/flops.ts'
 import { initializer, input, type Value } from '../onnx/graph.ts'
 import { serializeModel } from '../onnx/model.ts'
 import type { ModuleKey, TargetModule } from './adapter.ts'
@@ -137,6 +138,8 @@ export interface TrainingGraph extends GraphFile {
     readonly gradient: string
     readonly shape: readonly (number | string)[]
   }[]
+  /** Floating-point operations of a run's matrix products, for `tokens`, `time`, `selected` and `rank`. */
+  readonly flops: (dims: Readonly<Record<string, number>>) => number
   /** Boolean inputs [tokens, width] that say what dropout keeps. */
   readonly dropoutMasks: readonly { readonly name: string; readonly width: number }[]
 }
@@ -168,6 +171,7 @@ export function trainingGraph(base: BaseModel, options: TrainingGraphOptions): T
     externalDataDirectory: dirname(base.weights.path),
     adapted: lora.adapted,
     learned: [...learned].map(([name, { shape }]) => ({ name, gradient: `gradient.${name}`, shape })),
+    flops: (dims) => matrixFlops([loss, ...gradients], dims),
     dropoutMasks: dropout.masks,
   }
 }

@@ -20,6 +20,7 @@ export interface StepPlan {
 
 export interface Learner {
   readonly session: Session
+  readonly flops: TrainingGraph['flops']
   /** In the order of their gradients. */
   readonly parameters: readonly Parameter[]
   readonly gradientNames: readonly string[]
@@ -47,7 +48,7 @@ export async function createLearner(
   return settings.method === 'full' ? fullLearner(base, graph, session) : loraLearner(graph, session, settings)
 }
 
-async function fullLearner(base: BaseModel, { learned }: TrainingGraph, session: Session): Promise<Learner> {
+async function fullLearner(base: BaseModel, { learned, flops }: TrainingGraph, session: Session): Promise<Learner> {
   const parameters: Parameter[] = []
   for (const { name, shape } of learned) {
     const data = await readTensor(base.weights, name)
@@ -58,6 +59,7 @@ async function fullLearner(base: BaseModel, { learned }: TrainingGraph, session:
   )
   return {
     session,
+    flops,
     parameters,
     gradientNames: learned.map(({ gradient }) => gradient),
     ranks: () => [],
@@ -82,6 +84,7 @@ function loraLearner(graph: TrainingGraph, session: Session, settings: TrainingS
   const scaling = (rank: number) => scalingRules[settings.scaling](settings.alpha, rank, settings.maxRank)
   return {
     session,
+    flops: graph.flops,
     parameters,
     gradientNames: graph.learned.map(({ gradient }) => gradient),
     factors,

@@ -1,0 +1,102 @@
+/** The adapters that there are: which serve, which were refused and why. */
+import type { EventEmitter } from 'node:events'
+import type { Adapter } from '../dylora/adapter.ts'
+import { DyloraError, errors } from '../errors.ts'
+import type { EngineEvents } from './engine-events.ts'
+import { autoChoice, type RankDecision } from './rank-choice.ts'
+
+export interface RegistryEntry {
+  readonly name: string
+  /** A refused one has never served, or serves its last good version, which `adapter` then is. */
+  readonly state: 'serving' | 'refused'
+  /** Why the latest version was refused. */
+  readonly reason: string | null
+  readonly adapter: Adapter | null
+  readonly autoChoice: RankDecision | null
+}
+
+const baseRanks = [0, 'base'] as const
+
+export interface AdapterRegistryOptions {
+  /** The default adapter when it serves; otherwise the only one is. */
+  readonly preferred: string | null
+  /** Throws unless the adapter fits the base and gives finite logits at every rank. */
+  readonly check: (adapter: Adapter) => Promise<void>
+  readonly events: Pick<EventEmitter<EngineEvents>, 'emit'>
+}
+
+export class AdapterRegistry {
+  readonly #options: AdapterRegistryOptions
+  readonly #adapters = new Map<string, Adapter>()
+  readonly #refusals = new Map<string, string>()
+
+  constructor(options: AdapterRegistryOptions) {
+    this.#options = options
+  }
+
+  list(): RegistryEntry[] {
+    const names = new Set([...this.#adapters.keys(), ...this.#refusals.keys()])
+    return [...names].toSorted().flatMap((name) => this.get(name) ?? [])
+  }
+
+  get(name: string): RegistryEntry | undefined {
+    const adapter = this.#adapters.get(name) ?? null
+    const reason = this.#refusals.get(name) ?? null
+    if (adapter === null && reason === null) return undefined
+    const state = adapter === null ? 'refused' : 'serving'
+    return { name, state, reason, adapter, autoChoice: adapter && autoChoice(adapter) }
+  }
+
+  get defaultAdapter(): string | null {
+    const { preferred } = this.#options
+    if (preferred !== null && this.#adapters.has(preferred)) return preferred
+    const [only, another] = this.#adapters.keys()
+    return only !== undefined && another === undefined ? only : null
+  }
+
+  /** The adapter for a request: by name, null for the bare base, undefined for the default. Throws `adapter_not_found`. */
+  resolve(adapterId: string | null | undefined): Adapter | null {
+    const name = adapterId === undefined ? this.defaultAdapter : adapterId
+    if (name === null) return null
+    const adapter = this.#adapters.get(name)
+    if (adapter === undefined) throw errors.adapterNotFound(name, [...this.#adapters.keys()].toSorted())
+    return adapter
+  }
+
+  /** What `rank` may be for this adapter. */
+  allowedRanks(adapterId: string | null | undefined): readonly (number | string)[] {
+    const adapter = this.resolve(adapterId)
+    return adapter === null ? baseRanks : [0, ...adapter.ranks, 'max', 'auto', 'base']
+  }
+
+  /**
+   * Checks the adapter, then gives this version to requests from now on; those under way finish on theirs.
+   * One that fails the check is refused, which leaves an earlier version in service, and its error thrown.
+   */
+  async add(adapter: Adapter): Promise<void> {
+    const started = performance.now()
+    try {
+      // The same factors were checked before; quality and training record may still be new.
+      if (this.#adapters.get(adapter.name)?.digest !== adapter.digest) await this.#options.check(adapter)
+    } catch (error) {
+      this.refuse(adapter.name, error)
+      throw error
+    }
+    this.#adapters.set(adapter.name, adapter)
+    this.#refusals.delete(adapter.name)
+    this.#options.events.emit('adapterLoaded', { adapter, durationMs: performance.now() - started })
+  }
+
+  /** Remembers why; an earlier version goes on serving. */
+  refuse(name: string, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    const code = error instanceof DyloraError ? error.code : 'adapter_invalid'
+    this.#refusals.set(name, reason)
+    this.#options.events.emit('adapterRefused', { name, reason, code })
+  }
+
+  remove(name: string): void {
+    const known = [this.#refusals.delete(name), this.#adapters.delete(name)]
+    if (known.includes(true)) this.#options.events.emit('adapterRemoved', { name })
+  }
+}

@@ -1,0 +1,27 @@
+/** What the engine tells whoever listens: metrics and logs, which it does not know. */
+import type { Adapter } from '../dylora/adapter.ts'
+import type { FinishReason, RankReason, RankRequest, Served, Timings } from './request.ts'
+
+export interface EngineEvents {
+  /** A request is over; `outcome` is `success` or the code of its error. */
+  finished: [
+    {
+      readonly served: Served
+      readonly outcome: string
+      readonly finishReason: FinishReason | null
+      readonly promptTokens: number
+      readonly generatedTokens: number
+      readonly timings: Timings
+    },
+  ]
+  /** A decode step of the whole batch. */
+  step: [{ readonly batchSize: number; readonly distinctRanks: number; readonly durationMs: number }]
+  firstToken: [{ readonly adapterId: string | null; readonly rank: number; readonly ms: number }]
+  interToken: [{ readonly adapterId: string | null; readonly rank: number; readonly ms: number }]
+  /** A request was turned away before it waited. */
+  rejected: [{ readonly reason: string }]
+  rankDecision: [{ readonly requested: RankRequest; readonly chosen: number; readonly reason: RankReason }]
+  adapterLoaded: [{ readonly adapter: Adapter; readonly durationMs: number }]
+  adapterRemoved: [{ readonly name: string }]
+  adapterRefused: [{ readonly name: string; readonly reason: string; readonly code: string }]
+}
