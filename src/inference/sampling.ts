@@ -4,10 +4,6 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { errors } from '../errors.ts'
 import type { SamplingParameters } from './request.ts'
 
-/** How many candidates top-p looks at before it looks at more: a peaked distribution needs few. */
-const firstCandidates = 64
-const moreCandidates = 8
-
 /** Chooses the tokens of one request. Its draws depend on its seed alone, not on what else is in the batch. */
 export class Sampler {
   readonly #parameters: SamplingParameters
@@ -34,7 +30,7 @@ export class Sampler {
     const { temperature } = this.#parameters
     const id = temperature === 0 ? argmax(scores) : draw(candidates(scores, this.#parameters), this.#uniform())
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
-    return { id, logprob: at(logits, id) - normalizer }
+    return { id, logprob: (logits[id] as number) - normalizer }
   }
 
   #penalize(logits: Float32Array): Float32Array {
@@ -47,11 +43,12 @@ export class Sampler {
     if (repeats) {
       // Each token once, however often it occurred.
       for (const id of new Set([...this.#prompt, ...this.#counts.keys()])) {
-        const score = at(scores, id)
+        const score = scores[id] as number
         scores[id] = score > 0 ? score / repetitionPenalty : score * repetitionPenalty
       }
     }
-    for (const [id, count] of this.#counts) scores[id] = at(scores, id) - count * frequencyPenalty - presencePenalty
+    for (const [id, count] of this.#counts)
+      scores[id] = (scores[id] as number) - count * frequencyPenalty - presencePenalty
     return scores
   }
 }
@@ -66,7 +63,7 @@ export function logSumExp(logits: Float32Array): number {
   const highest = maximum(logits)
   if (!Number.isFinite(highest)) return highest
   let sum = 0
-  for (let id = 0; id < logits.length; id++) sum += Math.exp(at(logits, id) - highest)
+  for (let id = 0; id < logits.length; id++) sum += Math.exp((logits[id] as number) - highest)
   return highest + Math.log(sum)
 }
 
@@ -75,7 +72,7 @@ export function logprobsAt(logits: Float32Array, ids: readonly number[]): number
   const normalizer = checkedLogSumExp(logits)
   return ids.map((id) => {
     if (!(id in logits)) throw new RangeError(`expected a token id below ${logits.length}, got ${id}`)
-    return at(logits, id) - normalizer
+    return (logits[id] as number) - normalizer
   })
 }
 
@@ -83,21 +80,20 @@ export function logprobsAt(logits: Float32Array, ids: readonly number[]): number
 export function topTokens(logits: Float32Array, n: number): { id: number; logprob: number }[] {
   if (n <= 0) return []
   const normalizer = checkedLogSumExp(logits)
-  return Array.from(highestIds(logits, n), (id) => ({ id, logprob: at(logits, id) - normalizer }))
+  return Array.from(highestIds(logits, n), (id) => ({ id, logprob: (logits[id] as number) - normalizer }))
 }
 
 /** What is left to draw from: `weights` are relative to the highest, which is 1; `total` is their sum. */
 interface Candidates {
-  readonly ids: ArrayLike<number>
-  readonly weights: ArrayLike<number>
+  readonly ids: Uint32Array
+  readonly weights: Float64Array
   readonly total: number
 }
 
 function candidates(scores: Float32Array, parameters: SamplingParameters): Candidates {
-  const { topK, topP } = parameters
-  if (topK > 0 && topK < scores.length) return nucleus(weigh(scores, highestIds(scores, topK), parameters), parameters)
-  const all = weigh(scores, firstIds(scores.length), parameters)
-  return topP < 1 ? nucleusOfAll(scores, all.total, parameters) : likely(all, parameters.minP)
+  const { topK } = parameters
+  const cut = topK > 0 && topK < scores.length
+  return likely(weigh(scores, cut ? highestIds(scores, topK) : firstIds(scores.length), parameters), parameters)
 }
 
 function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: SamplingParameters): Candidates {
@@ -105,50 +101,48 @@ function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: Sampling
   const weights = new Float64Array(ids.length)
   let total = 0
   for (let i = 0; i < ids.length; i++) {
-    const weight = Math.exp((at(scores, at(ids, i)) - highest) / temperature)
+    const weight = Math.exp(((scores[ids[i] as number] as number) - highest) / temperature)
     weights[i] = weight
     total += weight
   }
   return { ids, weights, total }
 }
 
-/** Top-p over the whole vocabulary without sorting it: looks at more and more of the likeliest until they suffice. */
-function nucleusOfAll(scores: Float32Array, total: number, parameters: SamplingParameters): Candidates {
-  for (let count = firstCandidates; ; count *= moreCandidates) {
-    const top = weigh(scores, highestIds(scores, count), parameters)
-    if (top.total >= parameters.topP * total || count >= scores.length) return nucleus({ ...top, total }, parameters)
+/** Top-p and min-p: what weighs less than the edge goes, of what weighs as much the first `ties` stay. */
+function likely(all: Candidates, { topP, minP }: SamplingParameters): Candidates {
+  if (topP >= 1 && minP <= 0) return all
+  const edge = topP < 1 ? nucleusEdge(all, topP) : { weight: 0, ties: all.ids.length }
+  // The likeliest weighs 1 and always stays.
+  const lowest = Math.min(Math.max(edge.weight, minP), 1)
+  const kept = { ids: new Uint32Array(all.ids.length), weights: new Float64Array(all.ids.length), length: 0, total: 0 }
+  let { ties } = edge
+  for (let i = 0; i < all.ids.length; i++) {
+    const weight = all.weights[i] as number
+    if (weight < lowest || (weight === edge.weight && ties-- <= 0)) continue
+    kept.ids[kept.length] = all.ids[i] as number
+    kept.weights[kept.length++] = weight
+    kept.total += weight
   }
+  return { ids: kept.ids.subarray(0, kept.length), weights: kept.weights.subarray(0, kept.length), total: kept.total }
 }
 
 /**
- * Top-p and min-p of candidates in descending order: the fewest whose sum reaches the share `topP` of `total`, less
- * those below the share `minP` of the first. The first always stays.
+ * The lowest weight among the fewest candidates whose sum reaches the share `topP`, and how many of those weigh just
+ * that. Sorts numbers only, and only those that matter: all below the floor together are less than what may go.
  */
-function nucleus({ ids, weights, total }: Candidates, { topP, minP }: SamplingParameters): Candidates {
+function nucleusEdge({ weights, total }: Candidates, topP: number): { weight: number; ties: number } {
+  const floor = ((1 - topP) * total) / weights.length
+  const sorted = weights.filter((weight) => weight >= floor).sort()
   let sum = 0
-  let length = 0
-  while (length < ids.length && (length === 0 || isWanted(sum, at(weights, length)))) sum += at(weights, length++)
-  return { ids: Array.from(ids).slice(0, length), weights, total: sum }
-
-  function isWanted(before: number, weight: number): boolean {
-    return (topP >= 1 || before < topP * total) && weight >= minP
+  let ties = 0
+  let edge = 1
+  for (let i = sorted.length - 1; i >= 0 && (sum < topP * total || ties === 0); i--) {
+    const weight = sorted[i] as number
+    ties = weight === edge ? ties + 1 : 1
+    edge = weight
+    sum += weight
   }
-}
-
-/** Min-p of candidates in any order. */
-function likely(all: Candidates, minP: number): Candidates {
-  if (minP <= 0) return all
-  const ids: number[] = []
-  const weights: number[] = []
-  let total = 0
-  for (let i = 0; i < all.ids.length; i++) {
-    const weight = at(all.weights, i)
-    if (weight < Math.min(minP, 1)) continue
-    ids.push(at(all.ids, i))
-    weights.push(weight)
-    total += weight
-  }
-  return { ids, weights, total }
+  return { weight: edge, ties }
 }
 
 /** `uniform` in [0, 1). */
@@ -156,9 +150,9 @@ function draw({ ids, weights, total }: Candidates, uniform: number): number {
   let left = uniform * total
   let last = 0
   for (let i = 0; i < ids.length; i++) {
-    const weight = at(weights, i)
+    const weight = weights[i] as number
     if (weight === 0) continue
-    last = at(ids, i)
+    last = ids[i] as number
     left -= weight
     if (left < 0) break
   }
@@ -171,11 +165,11 @@ function highestIds(scores: Float32Array, n: number): Uint32Array {
   const heap = firstIds(size)
   for (let i = (size >> 1) - 1; i >= 0; i--) sink(heap, i, scores)
   for (let id = size; id < scores.length; id++) {
-    if (at(scores, id) <= at(scores, at(heap, 0))) continue
+    if ((scores[id] as number) <= (scores[heap[0] as number] as number)) continue
     heap[0] = id
     sink(heap, 0, scores)
   }
-  return heap.sort((a, b) => at(scores, b) - at(scores, a) || a - b)
+  return heap.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
 }
 
 /** 0 to n - 1. */
@@ -187,31 +181,31 @@ function firstIds(n: number): Uint32Array {
 
 /** Restores the heap below `i`; its root is the worst of the kept. */
 function sink(heap: Uint32Array, i: number, scores: Float32Array): void {
-  const id = at(heap, i)
+  const id = heap[i] as number
   for (;;) {
     let child = 2 * i + 1
     if (child >= heap.length) break
-    if (child + 1 < heap.length && isWorse(at(heap, child + 1), at(heap, child), scores)) child++
-    if (!isWorse(at(heap, child), id, scores)) break
-    heap[i] = at(heap, child)
+    if (child + 1 < heap.length && isWorse(heap[child + 1] as number, heap[child] as number, scores)) child++
+    if (!isWorse(heap[child] as number, id, scores)) break
+    heap[i] = heap[child] as number
     i = child
   }
   heap[i] = id
 }
 
 function isWorse(a: number, b: number, scores: Float32Array): boolean {
-  const difference = at(scores, a) - at(scores, b)
+  const difference = (scores[a] as number) - (scores[b] as number)
   return difference < 0 || (!(difference > 0) && a > b)
 }
 
 function argmax(scores: Float32Array): number {
   let best = 0
-  for (let id = 1; id < scores.length; id++) if (at(scores, id) > at(scores, best)) best = id
+  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > (scores[best] as number)) best = id
   return best
 }
 
 function maximum(scores: Float32Array): number {
-  return at(scores, argmax(scores))
+  return scores[argmax(scores)] as number
 }
 
 /** Minus infinity at some tokens rules them out; anything else that is not finite is a fault of the model. */
@@ -230,9 +224,4 @@ function uniformSource(seed: number): () => number {
   // The first draws of neighbouring seeds are alike.
   for (let i = 0; i < 8; i++) generator.next()
   return () => ((generator.next() >>> 5) * 2 ** 26 + (generator.next() >>> 6)) / 2 ** 53
-}
-
-/** Reads where the index is known to be inside; out of it is NaN, which no comparison lets through. */
-function at(values: ArrayLike<number>, index: number): number {
-  return values[index] ?? Number.NaN
 }
