@@ -8,7 +8,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 0 ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[Math.floor(middle)]!
 }
 
-export function machine(): Readonly<Record<string, string | number>> {
+function machine(): Readonly<Record<string, string | number>> {
   const require = createRequire(import.meta.url)
   const version = (name: string) => (require(`${name}/package.json`) as { version: string }).version
   return {
@@ -27,7 +27,7 @@ const cell = (value: string | number | undefined): string =>
   typeof value === 'number' ? (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)) : (value ?? '')
 
 /** A Markdown table; the columns are the keys of the first row. */
-export function table(rows: readonly Row[]): string {
+function table(rows: readonly Row[]): string {
   const columns = Object.keys(rows[0] ?? {})
   const cells = [columns, ...rows.map((row) => columns.map((column) => cell(row[column])))]
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)))

@@ -4,7 +4,7 @@ import type { AdaptedLayer } from '../dylora/graphs.ts'
 import { highestRanks, type RankRows } from './scheduler.ts'
 
 /** One adapter's place among the rows. */
-export interface PackedAdapter {
+interface PackedAdapter {
   readonly adapter: Adapter
   readonly firstRow: number
   readonly rows: number
@@ -16,8 +16,6 @@ export interface Packing {
   readonly rows: number
   readonly adapters: ReadonlyMap<string, PackedAdapter>
 }
-
-export const emptyPacking: Packing = { key: '', rows: 0, adapters: new Map() }
 
 /** Under which weights a token is computed; `adapter` null is the bare base. */
 export interface Weights {

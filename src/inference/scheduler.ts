@@ -6,7 +6,7 @@ export interface RankRows {
   readonly rank: number
 }
 
-export interface Prefilling {
+interface Prefilling {
   readonly promptTokens: number
   /** Prompt tokens that are in the cache. */
   readonly cached: number

@@ -7,7 +7,7 @@ import { concat, constant, knownDim, type Value } from './graph.ts'
 import type { Attributes, Op, Ops } from './ops.ts'
 import { dimAt, normalizeAxis } from './tensor-type.ts'
 
-export interface GradientScope<O extends Op> {
+interface GradientScope<O extends Op> {
   readonly inputs: Ops<Value>[O]['inputs']
   readonly attributes: Attributes<O>
   /** The first output and its gradient. */

@@ -53,7 +53,7 @@ export function scope<T>(name: string, build: () => T): T {
 }
 
 /** An op with its inputs and attributes; its outputs are values. Types are inferred, mismatches throw. */
-export function apply<O extends Op>(op: O, inputs: Ops<Value>[O]['inputs'], attributes: Attributes<O>): Value[] {
+function apply<O extends Op>(op: O, inputs: Ops<Value>[O]['inputs'], attributes: Attributes<O>): Value[] {
   const operands: readonly Value[] = inputs
   const types = explain(op, operands, () =>
     inferTypes[op](operands as unknown as Ops<TensorType>[O]['inputs'], attributes),

@@ -52,7 +52,7 @@ export async function readDataset(file: string, options: EncodingOptions): Promi
 }
 
 /** One JSON object a line: {"context": "...", "completion": "..."}. Blank lines are skipped. */
-export function parseExamples(file: string, text: string): Example[] {
+function parseExamples(file: string, text: string): Example[] {
   return text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parseExample(file, line, i + 1)]))
 }
 

@@ -78,7 +78,7 @@ const format = ([key, value]: [string, unknown]): string =>
   `${key.replaceAll('_', ' ')} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
 
 /** 75 -> `1m15s`. */
-export function duration(seconds: number): string {
+function duration(seconds: number): string {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
   const rest = `${Math.floor(seconds % 60)}s`
   if (hours > 0) return `${hours}h${minutes}m`

@@ -9,7 +9,7 @@ import type { TrainingSettings } from './settings.ts'
 export type RankLoss = Score & { readonly rank: number; readonly examples: number }
 
 /** What the scorer needs of factors that are still being learnt. */
-export function scoredFactors({ factors }: Learner, settings: TrainingSettings): Scored {
+function scoredFactors({ factors }: Learner, settings: TrainingSettings): Scored {
   const { targetModules, scaling, alpha, maxRank } = settings
   return { factors, targetModules, scaling, loraAlpha: alpha, maxRank }
 }
