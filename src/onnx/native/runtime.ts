@@ -86,7 +86,7 @@ export class NativeRuntime {
   /** Whether a model runs on this provider here and now: its files are there, load, and find a device that computes. */
   async providerAvailable(provider: Provider, deviceId = 0): Promise<boolean> {
     try {
-      const session = await this.createSession(probe(), { provider, deviceId, requireProvider: provider === 'cuda' })
+      const session = await this.createSession(probe(), { provider, deviceId, requireProvider: true })
       try {
         return await doubles(session)
       } finally {

@@ -20,7 +20,7 @@ export interface NativeSessionOptions {
   readonly allowSpinning?: boolean
   /** Directory in which external data is looked up when the model comes as bytes. */
   readonly externalDataDirectory?: string
-  /** Refuse a model of which the provider cannot run every node. */
+  /** Refuse a model of which CUDA cannot run every node, instead of running the others on the CPU. */
   readonly requireProvider?: boolean
   /** Prefix of the file that `endProfiling` writes. */
   readonly profile?: string
@@ -57,13 +57,14 @@ function configure({ call }: Api, pointer: Pointer, options: NativeSessionOption
   for (const [key, value] of Object.entries(configEntries(options))) call.AddSessionConfigEntry(pointer, key, value)
 }
 
-function configEntries({ allowSpinning = false, externalDataDirectory, requireProvider }: NativeSessionOptions) {
+function configEntries(options: NativeSessionOptions): Readonly<Record<string, string>> {
+  const { provider, allowSpinning = false, externalDataDirectory, requireProvider = false } = options
   return {
     'session.intra_op.allow_spinning': allowSpinning ? '1' : '0',
     ...(externalDataDirectory === undefined
       ? {}
       : { 'session.model_external_initializers_file_folder_path': `${externalDataDirectory}/` }),
-    ...(requireProvider ? { 'session.disable_cpu_ep_fallback': '1' } : {}),
+    ...(requireProvider && provider !== 'cpu' ? { 'session.disable_cpu_ep_fallback': '1' } : {}),
   }
 }
 
