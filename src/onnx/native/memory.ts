@@ -36,13 +36,20 @@ export class HostBlock implements Block {
   readonly buffer: ArrayBuffer
   readonly address: Pointer
   readonly info: Pointer
-  open = true
+  readonly #size: number
+  #closed = false
 
   constructor(buffer: ArrayBuffer) {
     hostInfo ??= memoryInfo('Cpu', 0)
     this.buffer = buffer
+    this.#size = buffer.byteLength
     this.address = koffi.address(buffer)
     this.info = hostInfo.pointer
+  }
+
+  /** A buffer that was transferred to another thread is empty here. */
+  get open(): boolean {
+    return !this.#closed && this.buffer.byteLength === this.#size
   }
 
   retain(): void {}
@@ -50,7 +57,7 @@ export class HostBlock implements Block {
   release(): void {}
 
   close(): void {
-    this.open = false
+    this.#closed = true
   }
 }
 

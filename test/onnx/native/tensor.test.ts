@@ -70,3 +70,10 @@ t.test('a closed tensor and its views can no longer be used', async (t) => {
     t.throws(use, { name: 'TypeError', message: /closed/ })
   }
 })
+
+t.test('an array whose memory was given away can no longer be used', async (t) => {
+  const array = new Float32Array(4)
+  const tensor = wrapHost(array, 'float32', [1, 4])
+  structuredClone(array.buffer, { transfer: [array.buffer] })
+  t.throws(() => tensor.data, { name: 'TypeError', message: /closed/ })
+})
