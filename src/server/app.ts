@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { LatencyBook, latencyListeners } from './latency.ts'
+import { gracefulClose } from './plugins/graceful-close.ts'
 import { metrics } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
 import { requestLog } from './plugins/request-log.ts'
@@ -29,13 +30,22 @@ export interface AppOptions {
 
 /** Does not own the engine: who made it closes it, after the app. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { engine, info, notReadyBecause, vllmMetrics = false, heartbeatMs = 15_000 } = options
+  const {
+    engine,
+    info,
+    notReadyBecause,
+    vllmMetrics = false,
+    heartbeatMs = 15_000,
+    receiveTimeoutMs = 60_000,
+  } = options
   const app = fastify({
     loggerInstance: options.logger,
     // One line a request is written by our own plugin.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
-    requestTimeout: options.receiveTimeoutMs ?? 60_000,
+    requestTimeout: receiveTimeoutMs,
+    // Node exchanges the two limits where that for the headers is the longer one.
+    http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: Math.min(receiveTimeoutMs, 10_000) },
     genReqId: ({ headers }) => givenRequestId(headers['x-request-id']) ?? randomUUID(),
     frameworkErrors: sendProblem,
     // A key named __proto__ is an unknown key like any other, and refused as one.
@@ -47,11 +57,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler(sendProblem)
+  // JSON is all that a body may be.
+  app.removeContentTypeParser('text/plain')
 
   const latency = new LatencyBook()
   app.addHook('onClose', async () => stopListening())
   const stopListening = listen(engine, latencyListeners(latency))
 
+  await app.register(gracefulClose)
   await app.register(requestLog)
   await app.register(unknownRoutes)
   await app.register(openapi, { version: info.version })

@@ -63,8 +63,8 @@ export const StreamEvent = z
   })
   .meta({ id: 'StreamEvent', description: 'The data of one server-sent event' })
 
-type Generation = z.infer<typeof Generation>
-type StreamEvent = z.infer<typeof StreamEvent>
+export type Generation = z.infer<typeof Generation>
+export type StreamEvent = z.infer<typeof StreamEvent>
 
 const servedOf = (from: Served) => ({
   adapter_id: from.adapterId,

@@ -1,9 +1,10 @@
 /** Adapter directories on their way into the engine's registry. */
+import { isDeepStrictEqual } from 'node:util'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Adapter } from '../dylora/adapter.ts'
 import { readAdapter } from '../dylora/adapter-directory.ts'
 import { DyloraError } from '../errors.ts'
-import type { AdapterRegistry } from '../inference/adapter-registry.ts'
+import type { AdapterRegistry, RegistryEntry } from '../inference/adapter-registry.ts'
 import type { AdapterSink } from './adapter-watcher.ts'
 
 export type AdapterLog = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
@@ -16,9 +17,7 @@ export function registrySink(registry: AdapterRegistry, log: AdapterLog): Adapte
   return {
     read: readAdapter,
     async take(name, adapter) {
-      const before = registry.get(name)
-      // A good version that came back under a bad one clears the refusal.
-      if (before?.adapter?.digest === adapter.digest && before.reason === null) return
+      if (isServed(registry.get(name), adapter)) return
       try {
         await registry.add(adapter)
         log.info({ adapter: name, digest: adapter.digest, ranks: adapter.ranks.length }, 'adapter serves')
@@ -36,3 +35,7 @@ export function registrySink(registry: AdapterRegistry, log: AdapterLog): Adapte
     },
   }
 }
+
+/** Is it what serves, down to its curve? A good version that came back under a bad one clears the refusal first. */
+const isServed = (entry: RegistryEntry | undefined, { digest, quality }: Adapter): boolean =>
+  entry?.adapter?.digest === digest && entry.reason === null && isDeepStrictEqual(entry.adapter.quality, quality)
