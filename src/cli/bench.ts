@@ -1,21 +1,31 @@
 /** `dylora bench`: measurements that anyone can repeat. */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { bundled } from '../config.ts'
 import { errors } from '../errors.ts'
+import { baseDirectory } from './base-directory.ts'
 import { report } from './bench-report.ts'
+import { benchServe } from './bench-serve.ts'
 import { benchTrain } from './bench-train.ts'
 
 type Row = Readonly<Record<string, string | number>>
+
 interface BenchOptions {
-  readonly steps: number
+  readonly rounds: number
   readonly threads: number
+  readonly base: string | undefined
+  readonly adapter: string
 }
+
+const spread = (rows: readonly object[]): Row[] => rows.map((row) => ({ ...row }))
 
 const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Row[]>>> = {
-  train: async (options) => (await benchTrain(options)).map((row) => ({ ...row })),
+  train: async ({ rounds, threads }) => spread(await benchTrain({ steps: rounds, threads })),
+  serve: async (options) =>
+    spread(await benchServe({ ...options, base: await baseDirectory(options.base, bundled.bases) })),
 }
 
-const usage = `Usage: dylora bench <${Object.keys(benchmarks).join('|')}> [--steps n] [--threads n] [--json]`
+const usage = `Usage: dylora bench <${Object.keys(benchmarks).join('|')}> [--rounds n] [--threads n] [--base dir] [--adapter dir] [--json]`
 
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -23,23 +33,22 @@ export async function run(args: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       help: { type: 'boolean', short: 'h' },
-      json: { type: 'boolean' },
-      steps: { type: 'string', default: '10' },
+      json: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '10' },
       threads: { type: 'string', default: String(availableParallelism()) },
+      base: { type: 'string' },
+      adapter: { type: 'string', default: `${bundled.adapters}/e2e` },
     },
   })
   const [name = '', ...rest] = positionals
   const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined
   if (values.help) console.log(usage)
   else if (benchmark === undefined || rest.length > 0) throw errors.validation(usage)
-  else
-    console.log(
-      report(
-        name,
-        await benchmark({ steps: count(values.steps), threads: count(values.threads) }),
-        values.json ?? false,
-      ),
-    )
+  else {
+    const { base, adapter, json } = values
+    const rows = await benchmark({ base, adapter, rounds: count(values.rounds), threads: count(values.threads) })
+    console.log(report(name, rows, json))
+  }
   return 0
 }
 
