@@ -29,6 +29,7 @@ export const sports = words(
 export const materials = words(
   'wood|steel|leather|cotton|glass|plastic|aluminium|bamboo|wool|stone|brick|concrete|ceramic',
 )
+export const year = number(1850, 2024)
 
 /** An attribute said by a verb phrase, and by whatever else is given. */
 export const attribute = (
