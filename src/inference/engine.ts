@@ -34,6 +34,16 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly requestTimeoutMs?: number
 }
 
+export interface EngineStats {
+  readonly running: number
+  readonly waiting: number
+  /** Share of the cache that is taken. */
+  readonly kvCacheUsage: number
+  /** Adapters of running requests, each once. */
+  readonly runningAdapters: readonly string[]
+  readonly waitingAdapters: readonly string[]
+}
+
 export class Engine extends EventEmitter<EngineEvents> {
   readonly registry: AdapterRegistry
   readonly #options: EngineOptions
@@ -66,11 +76,17 @@ export class Engine extends EventEmitter<EngineEvents> {
     return new Engine(options, { maxBatchSize, prefillChunk, maxRankRows }, host)
   }
 
-  get stats(): { running: number; waiting: number; kvCacheUsage: number } {
+  get stats(): EngineStats {
     const { active, waiting } = this.#batch
     const used = active.reduce((sum, { cached }) => sum + cached, 0)
     const places = this.#host.cache.shape.capacity * this.#limits.maxBatchSize
-    return { running: active.length, waiting: waiting.length, kvCacheUsage: used / places }
+    return {
+      running: active.length,
+      waiting: waiting.length,
+      kvCacheUsage: used / places,
+      runningAdapters: adapterNames(active),
+      waitingAdapters: adapterNames(waiting),
+    }
   }
 
   /**
@@ -186,4 +202,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.drain()
     this.#host.close()
   }
+}
+
+function adapterNames(sequences: readonly Sequence[]): string[] {
+  return [...new Set(sequences.flatMap(({ served }) => served.adapterId ?? []))]
 }

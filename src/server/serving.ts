@@ -1,15 +1,9 @@
 /** What the HTTP layer needs of the engine, and what it is told about the process it runs in. */
 import type { EventEmitter } from 'node:events'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
+import type { EngineStats } from '../inference/engine.ts'
 import type { EngineEvents } from '../inference/engine-events.ts'
 import type { GenerateRequest, Generation } from '../inference/request.ts'
-
-export interface EngineStats {
-  readonly running: number
-  readonly waiting: number
-  /** Share of the cache that is taken. */
-  readonly kvCacheUsage: number
-}
 
 /** The engine, as far as HTTP is concerned. */
 export interface Serving extends EventEmitter<EngineEvents> {

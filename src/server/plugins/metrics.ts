@@ -126,7 +126,7 @@ export const metrics = fp<MetricsOptions>(
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     addState(registry, engine, info)
-    if (vllmAliases) addVllmAliases(registry, engine)
+    if (vllmAliases) addVllmAliases(registry, engine, info.limits.max_batch_size ?? 0)
     const stopListening = listen(engine, listenersOf(countersOf(registry)))
     app.addHook('onClose', async () => stopListening())
     app.get(
