@@ -1,4 +1,5 @@
 /** Door 1 to ONNX Runtime: onnxruntime-node's own API, for training, scoring, tests and tools. Runs block the event loop. */
+import './quiet-runtime.ts'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { NumericData } from './graph.ts'
 import type { DType } from './tensor-type.ts'

@@ -1,4 +1,5 @@
 /** Finds and loads the ONNX Runtime library that onnxruntime-node carries: one copy of the runtime for both doors. */
+import '../quiet-runtime.ts'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
