@@ -70,8 +70,10 @@ async function serve(config: Config): Promise<void> {
   const stop = async () => {
     notReady = 'The server is shutting down'
     await watcher.close()
-    // Waits for the requests under way: the engine goes last.
+    // From now on new requests are turned away; those under way are finished, and their replies sent.
+    const drained = engine.drain()
     await app.close()
+    await drained
     await engine.close()
   }
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
