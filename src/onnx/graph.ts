@@ -107,101 +107,183 @@ export class Value implements TensorType {
     return typeof other === 'number' ? constant(other, this.dtype) : other
   }
 
-  add = (other: Operand): Value => applyOne('Add', [this, this.#operand(other)], {})
-  sub = (other: Operand): Value => applyOne('Sub', [this, this.#operand(other)], {})
-  mul = (other: Operand): Value => applyOne('Mul', [this, this.#operand(other)], {})
-  div = (other: Operand): Value => applyOne('Div', [this, this.#operand(other)], {})
-  neg = (): Value => applyOne('Neg', [this], {})
-  exp = (): Value => applyOne('Exp', [this], {})
-  log = (): Value => applyOne('Log', [this], {})
-  sqrt = (): Value => applyOne('Sqrt', [this], {})
-  tanh = (): Value => applyOne('Tanh', [this], {})
-  sigmoid = (): Value => applyOne('Sigmoid', [this], {})
-  erf = (): Value => applyOne('Erf', [this], {})
-  relu = (): Value => applyOne('Relu', [this], {})
-  gelu = (approximate: 'none' | 'tanh'): Value => applyOne('Gelu', [this], { approximate })
-  identity = (): Value => applyOne('Identity', [this], {})
-  cast = (to: DType): Value => (to === this.dtype ? this : applyOne('Cast', [this], { to }))
+  add(other: Operand): Value {
+    return applyOne('Add', [this, this.#operand(other)], {})
+  }
+
+  sub(other: Operand): Value {
+    return applyOne('Sub', [this, this.#operand(other)], {})
+  }
+
+  mul(other: Operand): Value {
+    return applyOne('Mul', [this, this.#operand(other)], {})
+  }
+
+  div(other: Operand): Value {
+    return applyOne('Div', [this, this.#operand(other)], {})
+  }
+
+  neg(): Value {
+    return applyOne('Neg', [this], {})
+  }
+
+  exp(): Value {
+    return applyOne('Exp', [this], {})
+  }
+
+  log(): Value {
+    return applyOne('Log', [this], {})
+  }
+
+  sqrt(): Value {
+    return applyOne('Sqrt', [this], {})
+  }
+
+  tanh(): Value {
+    return applyOne('Tanh', [this], {})
+  }
+
+  sigmoid(): Value {
+    return applyOne('Sigmoid', [this], {})
+  }
+
+  erf(): Value {
+    return applyOne('Erf', [this], {})
+  }
+
+  relu(): Value {
+    return applyOne('Relu', [this], {})
+  }
+
+  gelu(approximate: 'none' | 'tanh'): Value {
+    return applyOne('Gelu', [this], { approximate })
+  }
+
+  identity(): Value {
+    return applyOne('Identity', [this], {})
+  }
+
+  cast(to: DType): Value {
+    return to === this.dtype ? this : applyOne('Cast', [this], { to })
+  }
+
   /** This where `condition` holds, `other` elsewhere. */
-  where = (condition: Value, other: Operand): Value => applyOne('Where', [condition, this, this.#operand(other)], {})
+  where(condition: Value, other: Operand): Value {
+    return applyOne('Where', [condition, this, this.#operand(other)], {})
+  }
 
-  sum = (axes: readonly number[], keepdims = false): Value => applyOne('ReduceSum', [this], { axes, keepdims })
-  mean = (axes: readonly number[], keepdims = false): Value => applyOne('ReduceMean', [this], { axes, keepdims })
+  sum(axes: readonly number[], keepdims = false): Value {
+    return applyOne('ReduceSum', [this], { axes, keepdims })
+  }
 
-  matmul = (other: Value): Value => applyOne('MatMul', [this, other], {})
-  fusedMatmul = (other: Value, flags: Partial<Attributes<'FusedMatMul'>> = {}): Value =>
-    applyOne('FusedMatMul', [this, other], {
+  mean(axes: readonly number[], keepdims = false): Value {
+    return applyOne('ReduceMean', [this], { axes, keepdims })
+  }
+
+  matmul(other: Value): Value {
+    return applyOne('MatMul', [this, other], {})
+  }
+
+  fusedMatmul(other: Value, flags: Partial<Attributes<'FusedMatMul'>> = {}): Value {
+    return applyOne('FusedMatMul', [this, other], {
       alpha: flags.alpha ?? 1,
       transA: flags.transA ?? false,
       transB: flags.transB ?? false,
       transBatchA: flags.transBatchA ?? false,
       transBatchB: flags.transBatchB ?? false,
     })
+  }
 
   /** alpha · op(this) op(other) + bias, over matrices. */
-  gemm = (other: Value, { bias, ...flags }: Partial<Attributes<'Gemm'>> & { bias?: Value | undefined } = {}): Value =>
-    applyOne('Gemm', bias === undefined ? [this, other] : [this, other, bias], {
+  gemm(other: Value, { bias, ...flags }: Partial<Attributes<'Gemm'>> & { bias?: Value | undefined } = {}): Value {
+    return applyOne('Gemm', bias === undefined ? [this, other] : [this, other, bias], {
       alpha: flags.alpha ?? 1,
       transA: flags.transA ?? false,
       transB: flags.transB ?? false,
     })
+  }
 
-  transpose = (perm: readonly number[]): Value => applyOne('Transpose', [this], { perm })
+  transpose(perm: readonly number[]): Value {
+    return applyOne('Transpose', [this], { perm })
+  }
 
   /**
    * Other dimensions, same elements. One name may be unknown to the runtime; a name that stands at the same axis
    * before and after is copied; any further one needs its value (int64 [1]) in `dims`.
    */
-  reshape = (shape: Shape, dims: Readonly<Record<string, Value>> = {}): Value =>
-    applyOne('Reshape', [this, runtimeShape(this.shape, shape, dims)], {
-      shape,
-    })
+  reshape(shape: Shape, dims: Readonly<Record<string, Value>> = {}): Value {
+    return applyOne('Reshape', [this, runtimeShape(this.shape, shape, dims)], { shape })
+  }
 
   /** Stretched to the shape of another value. */
-  expandLike = (other: Value): Value => applyOne('Expand', [this, other.shapeValue()], { shape: other.shape })
+  expandLike(other: Value): Value {
+    return applyOne('Expand', [this, other.shapeValue()], { shape: other.shape })
+  }
 
   /** The shape as int64, for one axis or all. */
-  shapeValue = (start = 0, end = this.shape.length): Value => applyOne('Shape', [this], { start, end })
+  shapeValue(start = 0, end = this.shape.length): Value {
+    return applyOne('Shape', [this], { start, end })
+  }
 
   /** One dimension as int64 [1]. */
-  dim = (axis: number): Value => {
+  dim(axis: number): Value {
     const at = normalizeAxis(axis, this.shape.length)
     return this.shapeValue(at, at + 1)
   }
 
-  unsqueeze = (axis: number): Value => {
+  unsqueeze(axis: number): Value {
     const at = normalizeAxis(axis, this.shape.length + 1)
     return this.reshape(this.shape.toSpliced(at, 0, 1), namedDims(this))
   }
 
-  split = (axis: number, parts: number): Value[] => apply('Split', [this], { axis, parts })
-  slice = (axis: number, start: number, end: number): Value => applyOne('Slice', [this], { axis, start, end })
-  pad = (axis: number, before: number, after: number): Value => applyOne('Pad', [this], { axis, before, after })
-  gather = (indices: Value, axis = 0): Value => applyOne('Gather', [this, indices], { axis })
-  gatherElements = (indices: Value, axis: number): Value => applyOne('GatherElements', [this, indices], { axis })
-  scatterElements = (indices: Value, updates: Value, axis: number): Value =>
-    applyOne('ScatterElements', [this, indices, updates], {
-      axis,
-      reduction: 'add',
-    })
-  scatterND = (indices: Value, updates: Value): Value =>
-    applyOne('ScatterND', [this, indices, updates], { reduction: 'add' })
-  zerosLike = (): Value =>
-    applyOne('ConstantOfShape', [this.shapeValue()], {
-      dtype: this.dtype,
-      shape: this.shape,
-    })
+  split(axis: number, parts: number): Value[] {
+    return apply('Split', [this], { axis, parts })
+  }
 
-  softmax = (axis = -1): Value => applyOne('Softmax', [this], { axis })
-  logSoftmax = (axis = -1): Value => applyOne('LogSoftmax', [this], { axis })
-  layerNormalization = (scale: Value, bias: Value, epsilon: number): Value =>
-    applyOne('LayerNormalization', [this, scale, bias], { axis: -1, epsilon })
+  slice(axis: number, start: number, end: number): Value {
+    return applyOne('Slice', [this], { axis, start, end })
+  }
+
+  pad(axis: number, before: number, after: number): Value {
+    return applyOne('Pad', [this], { axis, before, after })
+  }
+
+  gather(indices: Value, axis = 0): Value {
+    return applyOne('Gather', [this, indices], { axis })
+  }
+
+  gatherElements(indices: Value, axis: number): Value {
+    return applyOne('GatherElements', [this, indices], { axis })
+  }
+
+  scatterElements(indices: Value, updates: Value, axis: number): Value {
+    return applyOne('ScatterElements', [this, indices, updates], { axis, reduction: 'add' })
+  }
+
+  scatterND(indices: Value, updates: Value): Value {
+    return applyOne('ScatterND', [this, indices, updates], { reduction: 'add' })
+  }
+
+  zerosLike(): Value {
+    return applyOne('ConstantOfShape', [this.shapeValue()], { dtype: this.dtype, shape: this.shape })
+  }
+
+  softmax(axis = -1): Value {
+    return applyOne('Softmax', [this], { axis })
+  }
+
+  logSoftmax(axis = -1): Value {
+    return applyOne('LogSoftmax', [this], { axis })
+  }
+
+  layerNormalization(scale: Value, bias: Value, epsilon: number): Value {
+    return applyOne('LayerNormalization', [this, scale, bias], { axis: -1, epsilon })
+  }
 
   /** See {@link Ops.SoftmaxCrossEntropy}. */
-  softmaxCrossEntropy = (targets: Value, weights: Value, labelSmoothing = 0): Value =>
-    applyOne('SoftmaxCrossEntropy', [this, targets, weights], {
-      labelSmoothing,
-    })
+  softmaxCrossEntropy(targets: Value, weights: Value, labelSmoothing = 0): Value {
+    return applyOne('SoftmaxCrossEntropy', [this, targets, weights], { labelSmoothing })
+  }
 }
 
 /** What is fed at each run. */
