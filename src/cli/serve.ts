@@ -77,9 +77,14 @@ async function serve(config: Config): Promise<void> {
     await engine.close()
   }
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
-  await watcher.start()
-  notReady = null
-  await listen(app, config)
+  try {
+    await watcher.start()
+    notReady = null
+    await listen(app, config)
+  } catch (error) {
+    await stop()
+    throw error
+  }
 }
 
 async function startEngine(config: Config, log: Logger): Promise<{ engine: Engine; info: ServiceInfo }> {
@@ -139,7 +144,7 @@ type App = Awaited<ReturnType<typeof buildApp>>
 /** Finishes what runs on the first signal; a second one, or too long a wait, ends the process at once. */
 function stopOnSignal(stop: () => Promise<void>, delay: number, log: Logger): void {
   const logger = { error: (reason: unknown) => log.error({ err: reason }, 'stopped at once') }
-  closeWithGrace({ delay, logger }, async ({ signal, err }) => {
+  closeWithGrace({ delay, logger, skip: ['beforeExit'] }, async ({ signal, err }) => {
     if (err) log.fatal({ err }, 'stopping after a bug')
     else log.info({ signal }, 'stopping: running requests are finished first')
     await stop()
