@@ -25,7 +25,7 @@ export const scalingRules = {
   'alpha/sqrt(b)': (alpha: number, rank: number, _maxRank: number) => alpha / Math.sqrt(rank),
   'alpha/r': (alpha: number, _rank: number, maxRank: number) => alpha / maxRank,
 } as const
-export type ScalingRule = keyof typeof scalingRules
+type ScalingRule = keyof typeof scalingRules
 
 /** One measured point of the quality-per-rank curve. */
 export interface QualityPoint {

@@ -2,10 +2,10 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import type { Listeners } from './serving.ts'
 
-export const latencyKinds = ['time_to_first_token_ms', 'inter_token_ms', 'total_ms'] as const
+const latencyKinds = ['time_to_first_token_ms', 'inter_token_ms', 'total_ms'] as const
 export type LatencyKind = (typeof latencyKinds)[number]
 
-export interface LatencySummary {
+interface LatencySummary {
   readonly count: number
   readonly p50: number
   readonly p90: number

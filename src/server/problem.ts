@@ -29,7 +29,7 @@ export const errorTypes = [
   'not_ready',
   'generation',
 ] as const
-export type ErrorType = (typeof errorTypes)[number]
+type ErrorType = (typeof errorTypes)[number]
 
 /** What a text-generation-inference client switches on. */
 const ERROR_TYPE: Readonly<Record<ErrorCode, ErrorType>> = {

@@ -45,7 +45,8 @@ export class NativeTensor<D extends DType = DType> {
 
   /** Where the elements are; throws a TypeError once the tensor that owns the memory is closed. */
   get place(): Place {
-    if (!this.#place.block.open) throw new TypeError(`expected an open tensor, got a closed or transferred one: ${this}`)
+    if (!this.#place.block.open)
+      throw new TypeError(`expected an open tensor, got a closed or transferred one: ${this}`)
     return this.#place
   }
 
