@@ -1,0 +1,63 @@
+/** Options of `dylora train`: made from the schema of the settings, refused by name. */
+import t from 'tap'
+import { parseTrainOptions, trainHelp } from '../../src/cli/train-options.ts'
+import { TrainingSettings } from '../../src/training/settings.ts'
+
+const required = ['--base', 'b', '--data', 'd.jsonl', '--out', 'o']
+
+t.test("defaults are the paper's method on every linear layer", async (t) => {
+  t.match(parseTrainOptions(required), {
+    resume: false,
+    validation: undefined,
+    settings: {
+      method: 'dylora',
+      maxRank: 8,
+      scaling: 'alpha/b',
+      distribution: 'uniform',
+      update: 'all',
+      rankPer: 'batch',
+    },
+  })
+})
+
+t.test('every setting is an option, and help lists it with its default', async (t) => {
+  const help = trainHelp()
+  for (const name of Object.keys(TrainingSettings.shape)) {
+    t.match(help, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+  }
+  t.match(help, /--max-rank +The highest rank \(8\)/)
+  t.equal(parseTrainOptions(['--help']), null)
+})
+
+t.test('reads numbers, names and lists', async (t) => {
+  const given = [
+    '--max-rank',
+    '16',
+    '--learning-rate',
+    '4e-3',
+    '--target-modules',
+    'q_proj,v_proj',
+    '--update',
+    'frozen',
+    '--resume',
+  ]
+  t.match(parseTrainOptions([...required, ...given]), {
+    resume: true,
+    settings: { maxRank: 16, learningRate: 0.004, targetModules: ['q_proj', 'v_proj'], update: 'frozen' },
+  })
+  const all = parseTrainOptions([...required, '--target-modules', 'all'])
+  t.equal(all?.settings.targetModules.length, 6)
+})
+
+t.test('what is wrong is named', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['--base', 'b', '--data', 'd'], /--out is required/],
+    [[...required, '--max-rank', '0'], /^--max-rank: /],
+    [[...required, '--method', 'adapter'], /^--method: .*dylora/],
+    [[...required, '--target-modules', 'q_proj,w'], /^--target-modules: /],
+    [[...required, '--threads', 'two'], /--threads: expected a whole number from 1, got 'two'/],
+    [[...required, '--update', 'frozen', '--rank-per', 'example'], /needs --rank-per batch/],
+  ]
+  for (const [args, message] of cases) t.throws(() => parseTrainOptions(args), { code: 'validation', message })
+  t.throws(() => parseTrainOptions([...required, '--rnak', '4']), /--rnak/)
+})
