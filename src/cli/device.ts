@@ -3,6 +3,8 @@
 export interface DeviceChoice {
   readonly kind: 'cpu' | 'cuda'
   readonly reason: string
+  /** What kept CUDA from being taken, for the log. */
+  readonly failure: unknown
 }
 
 /**
@@ -13,11 +15,11 @@ export async function onDevice<T>(
   wanted: 'auto' | 'cpu' | 'cuda',
   make: (device: 'cpu' | 'cuda') => Promise<T>,
 ): Promise<{ made: T; choice: DeviceChoice }> {
-  if (wanted !== 'auto') return { made: await make(wanted), choice: { kind: wanted, reason: `DEVICE is ${wanted}` } }
+  const chosen = (kind: 'cpu' | 'cuda', reason: string, failure: unknown = null) => ({ kind, reason, failure })
+  if (wanted !== 'auto') return { made: await make(wanted), choice: chosen(wanted, `DEVICE is ${wanted}`) }
   try {
-    return { made: await make('cuda'), choice: { kind: 'cuda', reason: 'DEVICE is auto, and CUDA is there' } }
+    return { made: await make('cuda'), choice: chosen('cuda', 'DEVICE is auto, and CUDA is there') }
   } catch (error) {
-    const reason = `DEVICE is auto, and CUDA could not be taken: ${error instanceof Error ? error.message : String(error)}`
-    return { made: await make('cpu'), choice: { kind: 'cpu', reason } }
+    return { made: await make('cpu'), choice: chosen('cpu', 'DEVICE is auto, and CUDA is not there', error) }
   }
 }

@@ -93,7 +93,9 @@ async function startEngine(config: Config, log: Logger): Promise<{ engine: Engin
   const { made: engine, choice } = await onDevice(config.DEVICE, (device) =>
     Engine.create({ base, tokenizer, device, ...engineSettings(config) }),
   )
-  log.info({ base: base.name, digest: base.digest, device: choice.kind, reason: choice.reason }, 'base model loaded')
+  const { kind: device, reason, failure } = choice
+  const cuda = failure instanceof Error ? failure.message : undefined
+  log.info({ base: base.name, digest: base.digest, device, reason, cuda }, 'base model loaded')
   return { engine, info: serviceInfo(config, base, choice) }
 }
 
@@ -126,7 +128,7 @@ function serviceInfo(config: Config, { name, digest, config: model }: BaseModel,
       positions: model.positions,
       vocabulary: model.vocabSize,
     },
-    device: { ...choice, provider: providers[choice.kind] },
+    device: { kind: choice.kind, provider: providers[choice.kind], reason: choice.reason },
     limits: {
       max_batch_size: config.MAX_BATCH_SIZE,
       max_rank_rows: config.MAX_RANK_ROWS,
