@@ -1,8 +1,7 @@
 /** Keeps the engine's adapters equal to a directory: found at start and when they appear, change or vanish. */
-import { once } from 'node:events'
+import { type FSWatcher, watch } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FSWatcher, watch } from 'chokidar'
 
 /** What is done with what is found; every call is finished before the next begins. */
 export interface AdapterSink<T> {
@@ -22,7 +21,7 @@ export interface AdapterWatcherOptions<T> {
   readonly warn: (error: unknown, message: string) => void
   /** A directory is read once it has not changed for so long: a plain copy takes its time. */
   readonly settleMs?: number
-  /** Looks without being told, for file systems that do not tell. */
+  /** Looks without being told: inside the directories, and on file systems that do not tell. */
   readonly rescanMs?: number
 }
 
@@ -45,20 +44,18 @@ export class AdapterWatcher<T> {
   #closed = false
 
   constructor(options: AdapterWatcherOptions<T>) {
-    this.#options = { settleMs: 300, rescanMs: 3000, ...options }
+    this.#options = { settleMs: 300, rescanMs: 2000, ...options }
   }
 
   /** Reads everything that is there at once, then watches. */
   async start(): Promise<void> {
     await this.#enqueue(0)
     if (this.#closed) return
-    const { directory, rescanMs, warn } = this.#options
-    this.#watcher = watch(directory, { depth: 1, ignoreInitial: true, ignored: (path) => isHidden(path, directory) })
-    this.#watcher.on('all', () => this.#lookSoon())
-    this.#watcher.on('error', (error) => warn(error, 'watching the adapters failed; looking regularly instead'))
-    this.#rescan = setInterval(() => this.#look(), rescanMs)
-    // Closing a watcher that is still setting itself up would leave a handle behind.
-    await once(this.#watcher, 'ready')
+    this.#listen()
+    this.#rescan = setInterval(() => {
+      this.#listen()
+      this.#look()
+    }, this.#options.rescanMs)
     // What came between the first look and the first watch.
     this.#lookSoon()
   }
@@ -68,8 +65,24 @@ export class AdapterWatcher<T> {
     this.#closed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#rescan !== null) clearInterval(this.#rescan)
-    await this.#watcher?.close()
+    this.#watcher?.close()
     await this.#looking
+  }
+
+  /** The root tells of directories that come and go; what changes inside one is found by looking. */
+  #listen(): void {
+    if (this.#watcher !== null) return
+    try {
+      this.#watcher = watch(this.#options.directory, () => this.#lookSoon())
+      this.#watcher.on('error', () => this.#deafen())
+    } catch {
+      // It is not there yet, or this file system does not tell.
+    }
+  }
+
+  #deafen(): void {
+    this.#watcher?.close()
+    this.#watcher = null
   }
 
   #lookSoon(): void {
@@ -140,12 +153,6 @@ export class AdapterWatcher<T> {
 /** No directory looks like these. */
 const absent = 'absent'
 const unread = 'unread'
-
-const isHidden = (path: string, root: string): boolean =>
-  path
-    .slice(root.length)
-    .split(/[/\\]/)
-    .some((part) => part.startsWith('.'))
 
 /** Every adapter directory with what tells a change of it; a root that is not there holds none. */
 async function fingerprints(root: string): Promise<Map<string, string>> {

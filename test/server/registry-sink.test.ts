@@ -115,3 +115,11 @@ t.test('refuses what is no adapter, by name', async (t) => {
   await eventually(t, () => engine.registry.get('model')?.state === 'refused', 'it is refused')
   t.match(engine.registry.get('model')?.reason, /adapter_config\.json/)
 })
+
+t.test('refuses an adapter of another base, and says which one it belongs to', async (t) => {
+  const { adapters, app, engine } = await setup(t)
+  const foreign = { baseModel: 'elsewhere', baseDigest: `sha256:${'0'.repeat(64)}` }
+  await writeAdapter(join(adapters, 'foreign'), randomAdapter(3, 2, foreign))
+  await eventually(t, () => engine.registry.get('foreign')?.state === 'refused', 'it is refused')
+  t.match((await app.inject('/adapters/foreign')).json(), { state: 'refused', reason: /elsewhere sha256:000/ })
+})

@@ -57,7 +57,10 @@ export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app
         querystring: GenerateQuery,
         body: Generate,
         response: {
-          200: { description: 'The text', content: { 'application/json': { schema: Generation } } },
+          200: {
+            description: 'The text; or, with `stream` in the body, what `/generate_stream` gives',
+            content: { 'application/json': { schema: Generation }, ...eventStream.content },
+          },
           ...failures,
         },
       },
@@ -80,13 +83,12 @@ export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app
   )
 }
 
+function wantedBy({ query, body }: GenerateRoute, reply: FastifyReply, { registry }: Serving): Wanted {
+  return wantedOf(query, body, (id) => registry.allowedRanks(id), disconnectSignal(reply))
+}
+
 async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: GenerateOptions) {
-  const wanted = wantedOf(
-    request.query,
-    request.body,
-    (id) => engine.registry.allowedRanks(id),
-    disconnectSignal(reply),
-  )
+  const wanted = wantedBy(request, reply, engine)
   const running = engine.submit(wanted.request)
   const result = await running.result
   reply.headers({ ...acceptedHeaders(running), ...doneHeaders(result) })
@@ -94,12 +96,7 @@ async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: Ge
 }
 
 function stream(request: GenerateRoute, reply: FastifyReply, { engine, heartbeatMs }: GenerateOptions): void {
-  const wanted = wantedOf(
-    request.query,
-    request.body,
-    (id) => engine.registry.allowedRanks(id),
-    disconnectSignal(reply),
-  )
+  const wanted = wantedBy(request, reply, engine)
   if (wanted.request.prefillDetails) throw errors.validation('decoder_input_details is not told when streaming')
   const running = engine.submit(wanted.request)
   reply
