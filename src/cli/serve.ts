@@ -79,6 +79,10 @@ async function serve(config: Config): Promise<void> {
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
   try {
     await watcher.start()
+    const { defaultAdapter } = engine.registry
+    if (config.DEFAULT_ADAPTER !== undefined && defaultAdapter !== config.DEFAULT_ADAPTER) {
+      log.warn({ wanted: config.DEFAULT_ADAPTER, taken: defaultAdapter }, 'the default adapter does not serve')
+    }
     notReady = null
     await listen(app, config)
   } catch (error) {

@@ -126,3 +126,9 @@ t.test('serves the base alone where there are no adapters', async (t) => {
   t.match(details, { adapter_id: null, rank: 0 })
   t.equal((await fetch(`${url}/ready`)).status, 200)
 })
+
+t.test('warns when the default adapter that it was told is not there', async (t) => {
+  const { url, log } = await serve(t, { DEFAULT_ADAPTER: 'missing' })
+  t.match(log(), /"wanted":"missing","taken":"only","msg":"the default adapter does not serve"/)
+  t.match(await (await fetch(`${url}/info`)).json(), { default_adapter: 'only' })
+})
