@@ -81,7 +81,7 @@ async function measure(
     threads,
     onStep: async ({ step, rank, milliseconds }: StepReport, { flops }) => {
       const spent = processorMs() - clock
-      const done = flops({ tokens: batch * time, time, selected: batch * time, rank })
+      const done = flops({ tokens: batch * time, time, selected: batch * time, rank: rank ?? 0 })
       const gemm = Math.max(...(await runAll(probes)))
       if (step > warmUp) rates.push({ step: done / spent / 1e6, gemm, ms: milliseconds })
       clock = processorMs()

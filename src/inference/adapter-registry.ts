@@ -18,6 +18,8 @@ export interface RegistryEntry {
 const baseRanks = [0, 'base'] as const
 
 export interface AdapterRegistryOptions {
+  /** As an adapter's name, it asks for the base model without an adapter and its prompt. */
+  readonly baseName: string
   /** The default adapter when it serves; otherwise the only one is. */
   readonly preferred: string | null
   /** Throws unless the adapter fits the base and gives finite logits at every rank. */
@@ -54,12 +56,14 @@ export class AdapterRegistry {
     return only !== undefined && another === undefined ? only : null
   }
 
-  /** The adapter for a request: by name, null for the bare base, undefined for the default. Throws `adapter_not_found`. */
+  /** The adapter for a request: by name, null (or the base's name) for the bare base, undefined for the default. */
   resolve(adapterId: string | null | undefined): Adapter | null {
     const name = adapterId === undefined ? this.defaultAdapter : adapterId
     if (name === null) return null
     const adapter = this.#adapters.get(name)
-    if (adapter === undefined) throw errors.adapterNotFound(name, [...this.#adapters.keys()].toSorted())
+    if (adapter === undefined && name === this.#options.baseName) return null
+    if (adapter === undefined)
+      throw errors.adapterNotFound(name, [...this.#adapters.keys(), this.#options.baseName].toSorted())
     return adapter
   }
 
@@ -76,6 +80,9 @@ export class AdapterRegistry {
   async add(adapter: Adapter): Promise<void> {
     const started = performance.now()
     try {
+      if (adapter.name === this.#options.baseName) {
+        throw errors.adapterInvalid(adapter.name, 'its name is that of the base model, which asks for no adapter')
+      }
       // The same factors were checked before; quality and training record may still be new.
       if (this.#adapters.get(adapter.name)?.digest !== adapter.digest) await this.#options.check(adapter)
     } catch (error) {

@@ -63,6 +63,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#host = host
     this.#batch = new Batch({ host, limits, device: options.device, events: this })
     this.registry = new AdapterRegistry({
+      baseName: options.base.name,
       preferred: options.defaultAdapter ?? null,
       check: (adapter) => this.#exclusively(() => host.check(adapter)),
       events: this,

@@ -34,7 +34,7 @@ export class Progress {
     this.#steps += 1
     this.#tokens += report.tokens
     this.#milliseconds += report.milliseconds
-    for (const rank of new Set([0, report.rank])) {
+    for (const rank of new Set([0, report.rank ?? 0])) {
       const mean = this.#losses.get(rank) ?? report.loss
       this.#losses.set(rank, mean + smoothing * (report.loss - mean))
     }

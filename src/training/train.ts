@@ -18,7 +18,8 @@ export interface StepReport {
   readonly steps: number
   /** Nats per predicted token (with label smoothing, of the smoothed target). */
   readonly loss: number
-  readonly rank: number
+  /** Of all examples of the step; null where they differ, 0 where nothing has a rank. */
+  readonly rank: number | null
   readonly learningRate: number
   readonly gradientNorm: number
   /** Tokens that went through the model, padding left out. */
@@ -106,7 +107,7 @@ async function trainStep(
     step: step + 1,
     steps,
     loss,
-    rank: plan.rank,
+    rank: new Set(ranks).size > 1 ? null : plan.rank,
     learningRate,
     gradientNorm,
     tokens: batches.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),

@@ -188,7 +188,7 @@ t.test('what cannot fit or is not there is refused at once', async (t) => {
   )
   t.throws(() => engine.submit(request('a', { adapterId: 'none' })), {
     code: 'adapter_not_found',
-    facts: { known: ['one', 'three', 'two'] },
+    facts: { known: ['base', 'one', 'three', 'two'] },
   })
   t.throws(() => engine.submit(request('a', { adapterId: 'one', rank: 5 })), { code: 'rank_not_allowed' })
   t.throws(
@@ -262,6 +262,20 @@ t.test('the only adapter is the default, a preferred one comes before', async (t
     adapterId: 'e2e',
     rank: 4,
     rankReason: 'no_curve',
+  })
+})
+
+t.test("the base's own name asks for the bare base, and no adapter may have it", async (t) => {
+  const { engine, adapter, base } = await testEngine(t)
+  await engine.registry.add(await adapter('one', randomAdapter(1, 4, { prompt: { prefix: [5], suffix: [] } })))
+  t.match(await engine.submit(request('a', { adapterId: base.name })).result, {
+    adapterId: null,
+    rank: 0,
+    promptTokens: 1,
+  })
+  t.throws(() => engine.submit(request('a', { adapterId: base.name, rank: 2 })), { code: 'rank_not_allowed' })
+  await t.rejects(engine.registry.add(await adapter(base.name, randomAdapter(2))), {
+    message: /name is that of the base/,
   })
 })
 

@@ -94,7 +94,7 @@ t.test('lets min_quality decide what auto takes', async (t) => {
 t.test('knows no other adapter, whatever the rank', async (t) => {
   for (const query of ['adapter_id=nope', 'adapter_id=nope&rank=four', 'adapter_id=nope&rank=0']) {
     const response = await post(`/generate?${query}`, { inputs })
-    t.match(response.json(), { status: 404, error_type: 'adapter_not_found', known: ['e2e', 'other'] })
+    t.match(response.json(), { status: 404, error_type: 'adapter_not_found', known: ['base', 'e2e', 'other'] })
   }
 })
 

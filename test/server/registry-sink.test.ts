@@ -95,7 +95,7 @@ t.test('removes an adapter whose directory is gone', async (t) => {
   const { adapters, ask, engine } = await setup(t)
   await rm(join(adapters, 'other'), { recursive: true })
   await eventually(t, () => engine.registry.get('other') === undefined, 'it is gone')
-  t.match((await ask('adapter_id=other')).json(), { status: 404, known: ['e2e'] })
+  t.match((await ask('adapter_id=other')).json(), { status: 404, known: ['base', 'e2e'] })
 })
 
 t.test('serves a plain PEFT LoRA at its own rank only', async (t) => {
