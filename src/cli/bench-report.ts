@@ -23,8 +23,10 @@ function machine(): Readonly<Record<string, string | number>> {
 
 type Row = Readonly<Record<string, string | number>>
 
-const cell = (value: string | number | undefined): string =>
-  typeof value === 'number' ? (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)) : (value ?? '')
+const cell = (value: string | number | undefined): string => {
+  if (typeof value !== 'number') return value ?? ''
+  return Number.isInteger(value) || Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)
+}
 
 /** A Markdown table; the columns are the keys of the first row. */
 function table(rows: readonly Row[]): string {
