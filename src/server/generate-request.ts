@@ -15,7 +15,11 @@ const Rank = z
   .optional()
   .meta({ description: rankDescription, type: ['integer', 'string', 'null'], examples: [4, 'max', 'auto'] })
 
-const AdapterId = z.string().min(1).max(200).describe('Name of the adapter (see `GET /adapters`), or of the base model for none')
+const AdapterId = z
+  .string()
+  .min(1)
+  .max(200)
+  .describe('Name of the adapter (see `GET /adapters`), or of the base model for none')
 
 export const GenerateQuery = z.strictObject({
   rank: z
