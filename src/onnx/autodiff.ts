@@ -42,14 +42,13 @@ function propagate(node: Node, active: ReadonlySet<Node | Leaf>, arrived: Arrive
   const outputs = node.types.map((type, index) => new Value(node, index, type))
   const dys = outputs.map((y) => total(arrived, y))
   const [y] = outputs
-  const dy = dys.find((gradient) => gradient !== null)
-  if (y === undefined || dy === undefined) return
+  if (y === undefined || dys.every((gradient) => gradient === null)) return
   if (!node.inputs.some(({ producer }) => active.has(producer))) return
   const gradients = ruleOf(node.op)({
     inputs: node.inputs,
     attributes: node.attributes,
     y,
-    dy,
+    dy: dys[0] ?? y.zerosLike(),
     outputs,
     dys,
   })

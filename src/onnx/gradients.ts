@@ -10,7 +10,7 @@ import { dimAt, normalizeAxis } from './tensor-type.ts'
 interface GradientScope<O extends Op> {
   readonly inputs: Ops<Value>[O]['inputs']
   readonly attributes: Attributes<O>
-  /** The first output and its gradient. */
+  /** The first output and its gradient (zeros where only others have one). */
   readonly y: Value
   readonly dy: Value
   readonly outputs: readonly Value[]
@@ -175,10 +175,12 @@ function rows(indices: Value): Value {
 /** With x̂ = (x - mean)·invStdDev: dx = invStdDev (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)). */
 function layerNormalizationGradient({
   dy,
+  dys,
   inputs: [x, scale],
   outputs: [, mean, invStdDev],
 }: GradientScope<'LayerNormalization'>): [Value, Value, Value] {
   if (!(mean && invStdDev)) throw new TypeError('expected LayerNormalization to give its statistics')
+  if (dys[1] || dys[2]) throw new TypeError('expected no gradient through the statistics of LayerNormalization')
   const normal = x.sub(mean).mul(invStdDev)
   const dNormal = dy.mul(scale)
   const centred = dNormal.sub(dNormal.mean([-1], true)).sub(normal.mul(dNormal.mul(normal).mean([-1], true)))
