@@ -3,7 +3,7 @@ import { readAdapter } from '../dylora/adapter-directory.ts'
 import { readBaseModel } from '../dylora/base-model.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { Engine } from '../inference/engine.ts'
-import type { GenerateRequest } from '../inference/request.ts'
+import { type GenerateRequest, greedySampling } from '../inference/request.ts'
 import { median } from './bench-report.ts'
 
 interface Case {
@@ -92,16 +92,6 @@ async function measure(engine: Engine, { streams, rank }: Case, adapterId: strin
 }
 
 function requestAt(rank: number | null, adapterId: string): GenerateRequest {
-  const sampling = {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    seed: null,
-  }
   const weights = rank === null ? { adapterId: null } : { adapterId, rank }
-  return { inputs: prompt, maxNewTokens: newTokens, sampling, stop: [], ...weights }
+  return { inputs: prompt, maxNewTokens: newTokens, sampling: greedySampling, stop: [], ...weights }
 }

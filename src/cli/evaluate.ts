@@ -18,6 +18,7 @@ import {
 } from '../evaluation/evaluate.ts'
 import { readReferences } from '../evaluation/references.ts'
 import { Engine } from '../inference/engine.ts'
+import { greedySampling } from '../inference/request.ts'
 import { encodeExample } from '../training/data.ts'
 import { type EvaluateOptions, evaluateHelp, parseEvaluateOptions } from './evaluate-options.ts'
 
@@ -75,12 +76,6 @@ async function measure(set: EvaluationSet, models: Models, options: EvaluateOpti
     await engine.close()
     await scorer.close()
   }
-}
-
-/** No sampling, no penalties: the likeliest token at each step. */
-const greedySampling = {
-  ...{ temperature: 0, topK: 0, topP: 1, minP: 0 },
-  ...{ repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, seed: null },
 }
 
 const greedy =

@@ -24,6 +24,18 @@ export interface SamplingParameters {
   readonly seed: number | null
 }
 
+/** No sampling, no penalties: the likeliest token at each step. */
+export const greedySampling: SamplingParameters = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: null,
+}
+
 export interface GenerateRequest {
   readonly inputs: string
   /** An adapter's name; null asks for the bare base model; undefined for the default adapter. */

@@ -1,9 +1,14 @@
 /** The engine on a tiny model: sharing a batch changes no answer, and nobody's fault is another's. */
 import t from 'tap'
 import type { Engine } from '../../src/inference/engine.ts'
-import type { GenerateRequest, GenerateResult, TokenEvent } from '../../src/inference/request.ts'
+import {
+  type GenerateRequest,
+  type GenerateResult,
+  greedySampling,
+  type TokenEvent,
+} from '../../src/inference/request.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
-import { greedy, request, testEngine } from '../fixtures/engine.ts'
+import { request, testEngine } from '../fixtures/engine.ts'
 import { goldenPrompts } from '../fixtures/golden.ts'
 
 const texts = ['name : The Vaults', 'a', 'The quick brown fox jumps over the lazy dog', 'Café — déjà vu 🙂', 'x y z']
@@ -60,7 +65,7 @@ t.test('64 concurrent greedy requests of mixed ranks and adapters answer as they
 
 t.test('the same seed samples the same text, alone or in a batch', async (t) => {
   const { engine } = await withAdapters(t, { maxBatchSize: 5 })
-  const sampling = { ...greedy, temperature: 1, topK: 40, topP: 0.95, seed: 7 }
+  const sampling = { ...greedySampling, temperature: 1, topK: 40, topP: 0.95, seed: 7 }
   const requests = mixed(20, { sampling })
   const alone = await oneByOne(engine, requests)
   const together = await Promise.all(requests.map((each) => engine.submit(each).result))

@@ -1,8 +1,8 @@
 import t from 'tap'
+import { greedySampling } from '../../src/inference/request.ts'
 import type { Generation, StreamEvent } from '../../src/server/generate-reply.ts'
 import type { ProblemDocument } from '../../src/server/problem.ts'
 import { inputs, sseObjects, testApp } from '../fixtures/app.ts'
-import { greedy } from '../fixtures/engine.ts'
 
 const { app, engine, post } = await testApp(t)
 
@@ -32,7 +32,7 @@ t.test('takes the rank from the body too, and the highest when there is none', a
 
 t.test('gives the text of the engine at that rank, with its log-probabilities', async (t) => {
   for (const rank of [0, 3, 8]) {
-    const alone = await engine.submit({ inputs, rank, maxNewTokens: 6, sampling: greedy, stop: [] }).result
+    const alone = await engine.submit({ inputs, rank, maxNewTokens: 6, sampling: greedySampling, stop: [] }).result
     const { generated_text, details } = (
       await post(`/generate?rank=${rank}`, { inputs, parameters })
     ).json<Generation>()
