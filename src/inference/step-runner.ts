@@ -99,28 +99,30 @@ export class StepRunner {
   }
 
   #bindCache(lane: Lane, cache: KvCache, { firstSlot, rows }: Step): void {
-    if (!lane.changes('cache', `${firstSlot}+${rows.length}`, cache)) return
-    for (const [layer, [key, value]] of cache.slots(firstSlot, rows.length).entries()) {
-      for (const [kind, tensor] of [
-        ['key', key],
-        ['value', value],
-      ] as const) {
-        lane.binding.bindInput(`past_${kind}.${layer}`, tensor)
-        lane.binding.bindOutput(`present_${kind}.${layer}`, tensor)
+    lane.bindState('cache', `${firstSlot}+${rows.length}`, cache, (binding) => {
+      for (const [layer, [key, value]] of cache.slots(firstSlot, rows.length).entries()) {
+        for (const [kind, tensor] of [
+          ['key', key],
+          ['value', value],
+        ] as const) {
+          binding.bindInput(`past_${kind}.${layer}`, tensor)
+          binding.bindOutput(`present_${kind}.${layer}`, tensor)
+        }
       }
-    }
+    })
   }
 
   #bindFactors(lane: Lane, packing: Packing, tokens: readonly Weights[]): void {
     const mask = lane.buffer('lora_mask', 'float32', [tokens.length, packing.rows])
     fillMask(mask.data, packing, tokens)
     lane.bindInput('lora_mask', mask, this.#onHost)
-    if (!lane.changes('factors', packing.key, this)) return
-    for (const layer of this.graph.adapted) {
-      const { loraA, loraB } = packFactors(packing, layer)
-      lane.binding.bindInput(layer.inputA, factorTensor(loraA, packing.rows, layer.inFeatures))
-      lane.binding.bindInput(layer.inputB, factorTensor(loraB, packing.rows, layer.outFeatures))
-    }
+    lane.bindState('factors', packing.key, this, (binding) => {
+      for (const layer of this.graph.adapted) {
+        const { loraA, loraB } = packFactors(packing, layer)
+        binding.bindInput(layer.inputA, factorTensor(loraA, packing.rows, layer.inFeatures))
+        binding.bindInput(layer.inputB, factorTensor(loraB, packing.rows, layer.outFeatures))
+      }
+    })
   }
 
   close(): void {
@@ -140,6 +142,7 @@ class Lane {
   readonly #buffers = new Map<string, NativeTensor>()
   readonly #views = new Map<string, NativeTensor>()
   readonly #bound = new Map<string, unknown>()
+  readonly #states = new Map<string, { readonly owner: object; readonly key: string }>()
 
   constructor(binding: NativeBinding) {
     this.binding = binding
@@ -174,11 +177,15 @@ class Lane {
     this.#bound.set(name, tensor)
   }
 
-  /** Is this another state of `what` than the last one that was bound? */
-  changes(what: string, key: string, owner: object): boolean {
-    if (this.#bound.get(what) === owner && this.#bound.get(`${what} key`) === key) return false
-    this.#bound.set(what, owner)
-    this.#bound.set(`${what} key`, key)
-    return true
+  /**
+   * Binds the tensors of `what` where this is another state than the last one that was bound. A state that failed
+   * half-way is none: the next step binds anew, and never runs on tensors of two states.
+   */
+  bindState(what: string, key: string, owner: object, bind: (binding: NativeBinding) => void): void {
+    const last = this.#states.get(what)
+    if (last?.owner === owner && last.key === key) return
+    this.#states.delete(what)
+    bind(this.binding)
+    this.#states.set(what, { owner, key })
   }
 }
