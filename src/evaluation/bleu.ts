@@ -1,4 +1,5 @@
 /** Corpus BLEU exactly as the official E2E script computes it (mteval v13a, case-insensitive, no smoothing). */
+import type { Metric } from './metric.ts'
 
 const maxOrder = 4
 
@@ -34,6 +35,14 @@ export function tokenize13a(text: string): string[] {
     .toLowerCase()
     .split(/\s+/)
     .filter((token) => token !== '')
+}
+
+/** BLEU of the E2E challenge, in points from 0 to 100. */
+export const bleu: Metric = {
+  higherIsBetter: true,
+  tokenisation: 'mteval v13a, lowercased',
+  instances: (hypotheses, references) => hypotheses.map((text, i) => bleuInstance(text, references[i] ?? [])),
+  combine: (counts) => 100 * bleuOf(counts),
 }
 
 /** What one instance adds to the corpus counts: `bleuCounts` numbers. The text is tokenised here. */

@@ -1,24 +1,9 @@
 /** The metrics, one row each. A row turns every instance into counts and counts into a score, so that bootstrap is cheap. */
-import { bleuInstance, bleuOf } from './bleu.ts'
-
-export interface Metric {
-  readonly higherIsBetter: boolean
-  /** How texts become tokens, in words: part of what a number means. */
-  readonly tokenisation: string
-  /** The counts of each instance, all arrays of one length. May look at the whole corpus (document frequencies). */
-  readonly instances: (hypotheses: readonly string[], references: readonly (readonly string[])[]) => Float64Array[]
-  /** The score of a corpus from the sum of its instances' counts. */
-  readonly combine: (counts: Float64Array) => number
-}
+import { bleu } from './bleu.ts'
+import type { Metric } from './metric.ts'
 
 export const metrics = {
-  /** In points, 0 to 100. */
-  bleu: {
-    higherIsBetter: true,
-    tokenisation: 'mteval v13a, lowercased',
-    instances: (hypotheses, references) => hypotheses.map((text, i) => bleuInstance(text, references[i] ?? [])),
-    combine: (counts) => 100 * bleuOf(counts),
-  },
+  bleu,
 } as const satisfies Record<string, Metric>
 
 export type MetricName = keyof typeof metrics
