@@ -14,7 +14,7 @@ export interface LoraValues {
 
 /** y + ((x Aᵀ) ∘ mask) B. Rank 0 adds nothing. */
 export function dyloraLinear(x: Value, y: Value, { loraA, loraB, loraMask }: LoraValues): Value {
-  return y.add(x.gemm(loraA, { transB: true }).mul(loraMask).gemm(loraB))
+  return x.gemm(loraA, { transB: true }).mul(loraMask).gemm(loraB, { bias: y })
 }
 
 export const loraAName = (key: ModuleKey): string => `lora_A.${key}`

@@ -3,7 +3,7 @@ import { Session, type TensorData } from '../onnx/session.ts'
 import { type Adapter, type LoraFactors, type ModuleKey, scalingOf, type TargetModule, truncate } from './adapter.ts'
 import type { BaseModel } from './base-model.ts'
 import { type AdaptedLayer, scoringGraph } from './graphs.ts'
-import { layOut, loraMask, predictedTokens, type TokenSequence } from './sequences.ts'
+import { cutDiagonal, layOut, loraMask, predictedTokens, type TokenSequence } from './sequences.ts'
 
 /** What a cut needs of an adapter. */
 export type Scored = Pick<Adapter, 'factors' | 'targetModules' | 'scaling' | 'loraAlpha' | 'maxRank'>
@@ -69,7 +69,7 @@ export class Scorer {
   #loraFeeds(tokens: number, adapter: Scored | null, rank: number): Record<string, TensorData> {
     const used = adapter === null ? 0 : rank
     const scaling = adapter === null || rank === 0 ? 0 : scalingOf(adapter, rank)
-    const mask = loraMask(tokens, used, Array(this.#batch).fill(used), Array(this.#batch).fill(scaling))
+    const mask = loraMask(tokens, used, [cutDiagonal(used, scaling)])
     return { lora_mask: mask, ...factorFeeds(this.#adapted, adapter?.factors ?? new Map(), used) }
   }
 

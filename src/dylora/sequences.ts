@@ -72,21 +72,19 @@ function causalMask(time: number): Float32Array {
   return mask
 }
 
+/** What scales each rank of a sequence: `scaling` on the first `rank` of them, nothing on the others (section 4 of the paper). */
+export const cutDiagonal = (rank: number, scaling: number): readonly number[] => Array<number>(rank).fill(scaling)
+
 /**
- * The mask [tokens, rank] of a batch whose sequence b uses `ranks[b]` at scaling `scalings[b]`;
- * `rank` is the largest of them. Time-major, like the batch.
+ * The mask [tokens, rank] of a batch whose sequence b scales its ranks by `diagonals[b]`, 0 beyond its end;
+ * `rank` is the length of the longest. Time-major, like the batch.
  */
 export function loraMask(
   tokens: number,
   rank: number,
-  ranks: readonly number[],
-  scalings: readonly number[],
+  diagonals: readonly (readonly number[])[],
 ): TensorData<Float32Array> {
   const data = new Float32Array(tokens * rank)
-  const batch = ranks.length
-  for (let row = 0; row < tokens; row++) {
-    const start = row * rank
-    data.fill(scalings[row % batch] as number, start, start + (ranks[row % batch] as number))
-  }
+  for (let row = 0; row < tokens; row++) data.set(diagonals[row % diagonals.length] as readonly number[], row * rank)
   return { dtype: 'float32', shape: [tokens, rank], data }
 }

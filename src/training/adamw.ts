@@ -16,6 +16,8 @@ export interface Parameter {
   readonly v: Float32Array
   /** Updates that each row has had. */
   readonly steps: Int32Array
+  /** What the learning rate is multiplied by, for each row. */
+  readonly rowRates: Float64Array
   /** Biases and norms do not decay. */
   readonly decays: boolean
 }
@@ -32,6 +34,7 @@ export function parameter(name: string, data: Float32Array, rowLength: number, d
     m: new Float32Array(data.length),
     v: new Float32Array(data.length),
     steps: new Int32Array(rows),
+    rowRates: new Float64Array(rows).fill(1),
   }
 }
 
@@ -47,7 +50,15 @@ export function adamW(
   for (let row = first; row < end; row++) {
     const step = (parameter.steps[row] as number) + 1
     parameter.steps[row] = step
-    updateRow(parameter, gradient, row, step, learningRate, gradientScale, settings)
+    updateRow(
+      parameter,
+      gradient,
+      row,
+      step,
+      learningRate * (parameter.rowRates[row] as number),
+      gradientScale,
+      settings,
+    )
   }
 }
 

@@ -3,11 +3,11 @@ import { type LoraFactors, type ModuleKey, scalingRules } from '../dylora/adapte
 import type { BaseModel } from '../dylora/base-model.ts'
 import { type TrainingGraph, trainingGraph } from '../dylora/graphs.ts'
 import { readTensor } from '../dylora/safetensors.ts'
-import { loraMask, type SequenceBatch } from '../dylora/sequences.ts'
+import { cutDiagonal, loraMask, type SequenceBatch } from '../dylora/sequences.ts'
 import { Session, type TensorData } from '../onnx/session.ts'
 import { type Parameter, parameter } from './adamw.ts'
 import { type RandomSource, randomSource } from './random.ts'
-import { type RankPolicy, sampleRanks, updatedRows } from './rank-sampling.ts'
+import { type RankPolicy, rowShares, sampleRanks, updatedRows } from './rank-sampling.ts'
 import type { TrainingSettings } from './settings.ts'
 
 /** How a step uses its parameters: the feeds beside the batch's own, and which rows move. */
@@ -74,28 +74,38 @@ function loraLearner(graph: TrainingGraph, session: Session, settings: TrainingS
     maxRank: settings.maxRank,
     distribution: settings.distribution,
     per: settings.rankPer,
+    draw: settings.rankDraw,
+    maxRankShare: settings.maxRankShare,
     update: settings.update,
   }
   const factors = initialFactors(graph, settings)
+  const rates = rowRates(policy, settings.rowLrExponent)
   const parameters = graph.adapted.flatMap(({ key, inputA, inputB }) => {
     const { loraA, loraB, inFeatures, outFeatures } = factors.get(key) as LoraFactors
-    return [parameter(inputA, loraA, inFeatures, true), parameter(inputB, loraB, outFeatures, true)]
+    const [a, b] = [parameter(inputA, loraA, inFeatures, true), parameter(inputB, loraB, outFeatures, true)]
+    a.rowRates.set(rates)
+    b.rowRates.set(rates.map((rate) => rate * settings.loraplusLrRatio))
+    return [a, b]
   })
-  const scaling = (rank: number) => scalingRules[settings.scaling](settings.alpha, rank, settings.maxRank)
+  const diagonalAt = objectives[settings.objective](
+    (rank) => scalingRules[settings.scaling](settings.alpha, rank, settings.maxRank),
+    settings.maxRank,
+  )
   return {
     session,
     flops: graph.flops,
     parameters,
     gradientNames: graph.learned.map(({ gradient }) => gradient),
     factors,
-    ranks: (step) => sampleRanks(policy, settings.batchSize, randomSource(settings.seed, 'rank', step)),
+    ranks: (step) => sampleRanks(policy, settings.batchSize, settings.seed, step),
     plan: ({ tokens }, ranks, dropout) => {
-      const rank = Math.max(...ranks)
+      const diagonals = ranks.map(diagonalAt)
+      const rank = Math.max(...diagonals.map(({ length }) => length))
       return {
         rank,
         rows: () => updatedRows(policy, rank),
         feeds: {
-          lora_mask: loraMask(tokens, rank, ranks, ranks.map(scaling)),
+          lora_mask: loraMask(tokens, rank, diagonals),
           ...Object.fromEntries(parameters.map((factor) => [factor.name, cut(factor, rank)])),
           ...dropoutFeeds(graph, tokens, settings.dropout, dropout),
         },
@@ -103,6 +113,24 @@ function loraLearner(graph: TrainingGraph, session: Session, settings: TrainingS
     },
   }
 }
+
+type Diagonal = (rank: number) => readonly number[]
+
+/** How an example that drew a rank scales its ranks: cut there, or by the sum of all cuts at once (MatryoshkaLoRA, arXiv 2605.07850). */
+const objectives: Readonly<
+  Record<TrainingSettings['objective'], (scaling: (rank: number) => number, maxRank: number) => Diagonal>
+> = {
+  sampled: (scaling) => (rank) => cutDiagonal(rank, scaling(rank)),
+  matryoshka: (scaling, maxRank) => {
+    const cuts = Array.from({ length: maxRank }, (_, i) => cutDiagonal(i + 1, scaling(i + 1)))
+    const sum = Array.from({ length: maxRank }, (_, row) => cuts.reduce((total, cut) => total + (cut[row] ?? 0), 0))
+    return () => sum
+  },
+}
+
+/** Rows that are drawn seldom learn faster: their share of the draws to the power of -exponent. */
+const rowRates = (policy: RankPolicy, exponent: number): number[] =>
+  rowShares(policy).map((share) => share ** -exponent)
 
 /** The first `rank` rows of a factor, as a view. */
 function cut({ data, rowLength }: Parameter, rank: number): TensorData {

@@ -9,7 +9,7 @@ export interface RandomSource {
 }
 
 /** What randomness is used for. Each purpose has a stream of its own, so that one more draw here changes nothing there. */
-const purposes = ['initialization', 'order', 'rank', 'dropout', 'bootstrap'] as const
+const purposes = ['initialization', 'order', 'rank', 'dropout', 'bootstrap', 'rank-stratum'] as const
 export type Purpose = (typeof purposes)[number]
 
 export function randomSource(seed: number, purpose: Purpose, index: number): RandomSource {

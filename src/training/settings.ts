@@ -25,6 +25,17 @@ export const TrainingSettings = z.strictObject({
     .enum(['batch', 'example'])
     .default('batch')
     .describe('One rank a step, as in the paper, or one an example'),
+  rankDraw: z
+    .enum(['independent', 'stratified'])
+    .default('independent')
+    .describe('Ranks are drawn on their own, as in the paper, or cover the distribution evenly'),
+  maxRankShare: share
+    .default(0)
+    .describe('Share of the examples that always train the highest rank (--rank-per example)'),
+  objective: z
+    .enum(['sampled', 'matryoshka'])
+    .default('sampled')
+    .describe('Examples train the rank drawn, or all ranks at once through a fixed diagonal (MatryoshkaLoRA)'),
   update: z.enum(['all', 'frozen']).default('all').describe('Rows 1..b move, or row b alone'),
   epochs: z.number().positive().default(3).describe('Passes over the data, unless steps are given'),
   steps: z.int().min(1).optional().describe('Optimizer steps'),
@@ -35,6 +46,13 @@ export const TrainingSettings = z.strictObject({
     .positive()
     .optional()
     .describe('The peak; 2e-3 for adapters and 1e-3 for full training unless given'),
+  loraplusLrRatio: z.number().positive().default(1).describe('Learning rate of lora_B over that of lora_A (LoRA+)'),
+  rowLrExponent: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe('Learning rate of a row times (1 / its share of the draws) to this power'),
   warmupSteps: z.int().min(0).optional().describe('Steps over which the learning rate climbs; 6 % of all unless given'),
   decay: z
     .enum(decayNames as ['linear', 'cosine', 'constant'])

@@ -5,7 +5,7 @@ import { type BaseModel, readBaseModel } from '../../src/dylora/base-model.ts'
 import { scoringGraph, trainingGraph } from '../../src/dylora/graphs.ts'
 import { importCheckpoint } from '../../src/dylora/import.ts'
 import { factorFeeds, Scorer } from '../../src/dylora/scorer.ts'
-import { layOut, loraMask, type TokenSequence } from '../../src/dylora/sequences.ts'
+import { cutDiagonal, layOut, loraMask, type TokenSequence } from '../../src/dylora/sequences.ts'
 import { Session, type TensorData } from '../../src/onnx/session.ts'
 import { fixturePath, type GoldenStep, goldenBatch, goldenStep, goldenSteps } from '../fixtures/golden.ts'
 
@@ -56,7 +56,7 @@ async function learnStep(base: BaseModel, golden: GoldenStep, labelSmoothing: nu
   const outputs = await session.run({
     ...batch.feeds,
     ...factorFeeds(graph.adapted, factorsOf(golden, rank), rank),
-    lora_mask: loraMask(batch.tokens, rank, [rank, rank, rank], [scaling, scaling, scaling]),
+    lora_mask: loraMask(batch.tokens, rank, [cutDiagonal(rank, scaling)]),
     loss_weights: {
       dtype: 'float32',
       shape: [batch.selected, 1],

@@ -6,12 +6,19 @@ import { readTokenizer } from '../../src/dylora/tokenizer.ts'
 import { adamW, parameter } from '../../src/training/adamw.ts'
 import { epochBatches } from '../../src/training/batches.ts'
 import { type EncodingOptions, readDataset } from '../../src/training/data.ts'
-import { randomSource } from '../../src/training/random.ts'
-import { type RankPolicy, sampleRanks, updatedRows } from '../../src/training/rank-sampling.ts'
+import { type RankPolicy, rowShares, sampleRanks, updatedRows } from '../../src/training/rank-sampling.ts'
 import { rateAt } from '../../src/training/schedule.ts'
 import { fixturePath } from '../fixtures/golden.ts'
 
-const policy: RankPolicy = { method: 'dylora', maxRank: 8, distribution: 'uniform', per: 'batch', update: 'all' }
+const policy: RankPolicy = {
+  method: 'dylora',
+  maxRank: 8,
+  distribution: 'uniform',
+  per: 'batch',
+  draw: 'independent',
+  maxRankShare: 0,
+  update: 'all',
+}
 
 t.test('AdamW moves as its definition says, decay decoupled', async (t) => {
   const settings = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 }
@@ -51,7 +58,7 @@ t.test('the learning rate climbs, then decays to the end', async (t) => {
 
 t.test('uniform sampling gives every rank its share', async (t) => {
   const counts = new Array<number>(9).fill(0)
-  for (let step = 0; step < 8000; step++) counts[sampleRanks(policy, 1, randomSource(1, 'rank', step))[0]!]! += 1
+  for (let step = 0; step < 8000; step++) counts[sampleRanks(policy, 1, 1, step)[0]!]! += 1
   t.equal(counts[0], 0)
   t.ok(
     counts.slice(1).every((count) => count > 850 && count < 1150),
@@ -62,7 +69,7 @@ t.test('uniform sampling gives every rank its share', async (t) => {
 t.test('geometric sampling follows p = 0.15, cut at the maximum', async (t) => {
   const counts = new Array<number>(9).fill(0)
   const geometric = { ...policy, distribution: 'geometric' as const }
-  for (let step = 0; step < 20000; step++) counts[sampleRanks(geometric, 1, randomSource(2, 'rank', step))[0]!]! += 1
+  for (let step = 0; step < 20000; step++) counts[sampleRanks(geometric, 1, 2, step)[0]!]! += 1
   const within = 1 - 0.85 ** 8
   for (let rank = 1; rank <= 8; rank++) {
     const expected = (20000 * 0.15 * 0.85 ** (rank - 1)) / within
@@ -71,10 +78,39 @@ t.test('geometric sampling follows p = 0.15, cut at the maximum', async (t) => {
 })
 
 t.test('a rank is drawn for the batch or for each example; LoRA keeps its own', async (t) => {
-  const random = () => randomSource(3, 'rank', 0)
-  t.equal(new Set(sampleRanks(policy, 16, random())).size, 1)
-  t.ok(new Set(sampleRanks({ ...policy, per: 'example' }, 64, random())).size > 4)
-  t.same(sampleRanks({ ...policy, method: 'lora' }, 2, random()), [8, 8])
+  t.equal(new Set(sampleRanks(policy, 16, 3, 0)).size, 1)
+  t.ok(new Set(sampleRanks({ ...policy, per: 'example' }, 64, 3, 0)).size > 4)
+  t.same(sampleRanks({ ...policy, method: 'lora' }, 2, 3, 0), [8, 8])
+})
+
+t.test(
+  'stratified ranks cover the distribution: in each batch by example, in each cycle of steps by batch',
+  async (t) => {
+    const count = (ranks: readonly number[]) =>
+      ranks.reduce((counts, rank) => counts.with(rank, counts[rank]! + 1), Array<number>(9).fill(0))
+    const byExample = { ...policy, per: 'example', draw: 'stratified' } as const
+    t.same(count(sampleRanks(byExample, 16, 3, 0)), [0, 2, 2, 2, 2, 2, 2, 2, 2])
+    t.notSame(sampleRanks(byExample, 16, 3, 0), sampleRanks(byExample, 16, 3, 1), 'in another order at each step')
+    const byStep = { ...policy, draw: 'stratified' } as const
+    const steps = Array.from({ length: 24 }, (_, step) => sampleRanks(byStep, 1, 3, step)[0]!)
+    t.same(count(steps), [0, 3, 3, 3, 3, 3, 3, 3, 3])
+    t.notSame(steps.slice(0, 8), steps.slice(8, 16))
+    const tilted = count(sampleRanks({ ...byExample, maxRankShare: 0.5 }, 16, 3, 0))
+    t.same(tilted, [0, 1, 1, 1, 1, 1, 1, 1, 9], 'half of them at the highest rank, and its share of the rest')
+  },
+)
+
+t.test('the share of a row is the chance of a rank at or above it', async (t) => {
+  const near = (found: readonly number[], expected: readonly number[]) =>
+    t.ok(
+      found.every((share, row) => Math.abs(share - expected[row]!) < 1e-9),
+      `${found} for ${expected}`,
+    )
+  near(rowShares({ ...policy, maxRank: 4 }), [1, 0.75, 0.5, 0.25])
+  near(rowShares({ ...policy, maxRank: 4, per: 'example', maxRankShare: 0.5 }), [1, 0.875, 0.75, 0.625])
+  near(rowShares({ ...policy, maxRank: 4, update: 'frozen' }), [0.25, 0.25, 0.25, 0.25])
+  near(rowShares({ ...policy, maxRank: 3, method: 'lora' }), [1, 1, 1])
+  near(rowShares({ ...policy, maxRank: 2, distribution: 'geometric' }), [1, 0.85 / 1.85])
 })
 
 t.test('all rows up to b move, or row b alone', async (t) => {

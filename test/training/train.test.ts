@@ -10,7 +10,6 @@ import { type BaseModel, readBaseModel } from '../../src/dylora/base-model.ts'
 import { importCheckpoint } from '../../src/dylora/import.ts'
 import type { Dataset } from '../../src/training/data.ts'
 import type { Learner } from '../../src/training/learner.ts'
-import { randomSource } from '../../src/training/random.ts'
 import { sampleRanks } from '../../src/training/rank-sampling.ts'
 import { TrainingSettings } from '../../src/training/settings.ts'
 import { type StepReport, train } from '../../src/training/train.ts'
@@ -43,8 +42,9 @@ const settingsOf = (settings: Partial<TrainingSettings>): TrainingSettings =>
 
 /** A seed whose first step draws this rank. */
 function seedDrawing(rank: number): number {
-  const policy = { method: 'dylora', maxRank: 4, distribution: 'uniform', per: 'batch', update: 'all' } as const
-  for (let seed = 0; ; seed++) if (sampleRanks(policy, 1, randomSource(seed, 'rank', 0))[0] === rank) return seed
+  const shared = { method: 'dylora', maxRank: 4, distribution: 'uniform', update: 'all' } as const
+  const policy = { ...shared, per: 'batch', draw: 'independent', maxRankShare: 0 } as const
+  for (let seed = 0; ; seed++) if (sampleRanks(policy, 1, seed, 0)[0] === rank) return seed
 }
 
 interface Result {
