@@ -9,15 +9,25 @@ export interface BootstrapOptions {
 }
 type Combine = (counts: Float64Array) => number
 
+/** The score of a system on some of its instances, each as often as it is named; on all of them where none are. */
+export type ScoreOf = (indices?: Uint32Array) => number
+
+/** The score as a function of the resample, for metrics whose instances have counts that add up. */
+export const scoreOfCounts =
+  (counts: readonly Float64Array[], combine: Combine): ScoreOf =>
+  (indices) =>
+    combine(sumCounts(counts, indices))
+
 /** The percentile interval that holds 95 % of the resampled scores. */
-export function confidence95(
+export const confidence95 = (
   counts: readonly Float64Array[],
   combine: Combine,
   options: BootstrapOptions = {},
-): readonly [number, number] {
-  const scores = [...resamples(counts.length, options)].map((indices) => combine(sumCounts(counts, indices)))
-  scores.sort((a, b) => a - b)
-  return [percentile(scores, 0.025), percentile(scores, 0.975)]
+): readonly [number, number] => interval95(counts.length, scoreOfCounts(counts, combine), options)
+
+/** The same of any score: `scoreOf` gets indices into the `size` instances. Resamples without a score do not count. */
+export function interval95(size: number, scoreOf: ScoreOf, options: BootstrapOptions = {}): readonly [number, number] {
+  return percentiles95([...resamples(size, options)].map(scoreOf))
 }
 
 export interface PairedComparison {
@@ -28,27 +38,43 @@ export interface PairedComparison {
   readonly pValue: number
 }
 
+export interface PairedOptions extends BootstrapOptions {
+  /** What it means to beat (default true). */
+  readonly higherIsBetter?: boolean
+}
+
 /** Compares two systems on the same instances: both are scored on the same resamples. */
 export function pairedBootstrap(
   a: readonly Float64Array[],
   b: readonly Float64Array[],
   combine: Combine,
-  options: BootstrapOptions = {},
+  options: PairedOptions = {},
 ): PairedComparison {
   if (a.length !== b.length)
     throw new RangeError(`Expected systems on the same instances, got ${a.length} and ${b.length}`)
-  const difference = combine(sumCounts(a)) - combine(sumCounts(b))
-  const differences = [...resamples(a.length, options)].map(
-    (indices) => combine(sumCounts(a, indices)) - combine(sumCounts(b, indices)),
-  )
-  const pValue = differences.filter((drawn) => drawn <= 0).length / differences.length
-  differences.sort((x, y) => x - y)
-  return { difference, ci95: [percentile(differences, 0.025), percentile(differences, 0.975)], pValue }
+  return pairedComparison(a.length, scoreOfCounts(a, combine), scoreOfCounts(b, combine), options)
+}
+
+/** The same of any score of two systems on the same `size` instances. */
+export function pairedComparison(size: number, a: ScoreOf, b: ScoreOf, options: PairedOptions = {}): PairedComparison {
+  const sign = options.higherIsBetter === false ? -1 : 1
+  const differences = [...resamples(size, options)]
+    .map((indices) => a(indices) - b(indices))
+    .filter((drawn) => !Number.isNaN(drawn))
+  const pValue = differences.filter((drawn) => sign * drawn <= 0).length / differences.length
+  return { difference: a() - b(), ci95: percentiles95(differences), pValue }
 }
 
 function* resamples(size: number, { resamples: count = 1000, seed = 42 }: BootstrapOptions): Generator<Uint32Array> {
   const generator = xoroshiro128plus(seed)
   for (let i = 0; i < count; i++) yield Uint32Array.from({ length: size }, () => uniformInt(generator, 0, size - 1))
+}
+
+/** The bounds of the middle 95 %. A score that a resample does not have (NaN) is left out. */
+function percentiles95(scores: readonly number[]): readonly [number, number] {
+  const sorted = scores.filter((score) => !Number.isNaN(score)).sort((a, b) => a - b)
+  if (sorted.length === 0) return [Number.NaN, Number.NaN]
+  return [percentile(sorted, 0.025), percentile(sorted, 0.975)]
 }
 
 /** Linear interpolation between the sorted values. */
