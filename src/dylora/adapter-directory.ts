@@ -211,13 +211,8 @@ function dyloraJsonOf(content: AdapterContent, digest: string): DyloraJson {
   }
 }
 
-/** Publishes the cut to `rank` as an ordinary PEFT LoRA. Throws `rank_not_allowed`. */
-export async function exportAdapter(adapter: Adapter, rank: number, directory: string): Promise<void> {
-  if (!adapter.ranks.includes(rank)) throw errors.rankNotAllowed(rank, adapter.ranks)
-  await publishDirectory(directory, (temporary) => writePeft(temporary, adapter, rank))
-}
-
-async function writePeft(directory: string, content: AdapterContent, rank: number): Promise<void> {
+/** PEFT's two files of the adapter cut to `rank`, into a directory that is being published. */
+export async function writePeft(directory: string, content: AdapterContent, rank: number): Promise<void> {
   const config = peftConfigOf(content, targetedLinears(content.targetModules), rank)
   await writeSafetensors(join(directory, adapterFiles.factors), peftTensors(content, rank), { format: 'pt' })
   await writeJsonFile(join(directory, adapterFiles.peft), config)

@@ -1,5 +1,5 @@
 /** Writes a base model directory, whoever the weights come from: an imported checkpoint or the trainer. */
-import { readdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errors } from '../errors.ts'
 import {
@@ -13,7 +13,7 @@ import {
 import { type Gpt2Config, gpt2ConfigJson, gpt2Tensors } from './gpt2-config.ts'
 import { servingGraph } from './graphs.ts'
 import { writeJsonFile } from './json-file.ts'
-import { exists, publishDirectory } from './publish.ts'
+import { publishDirectory, replacementObstacle } from './publish.ts'
 import { readSafetensorsHeader, writeSafetensors } from './safetensors.ts'
 
 export interface BaseContent {
@@ -35,17 +35,10 @@ export interface BaseContent {
  * something else is there.
  */
 export async function writeBaseModel(directory: string, content: BaseContent): Promise<BaseModel> {
-  await checkReplaceable(directory)
+  const obstacle = await replacementObstacle(directory, baseFiles.dylora)
+  if (obstacle !== null) throw errors.baseModelInvalid(directory, obstacle)
   await publishDirectory(directory, (temporary) => writeFiles(temporary, content))
   return readBaseModel(directory)
-}
-
-async function checkReplaceable(directory: string): Promise<void> {
-  if (!(await exists(directory))) return
-  const names = await readdir(directory)
-  if (names.length > 0 && !names.includes(baseFiles.dylora)) {
-    throw errors.baseModelInvalid(directory, 'there is something else in this place, which is not replaced')
-  }
 }
 
 async function writeFiles(directory: string, content: BaseContent): Promise<void> {

@@ -112,6 +112,25 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Why what is in this place may not be replaced by a directory with the file `marker`; null when it may. */
+export async function replacementObstacle(path: string, marker: string): Promise<string | null> {
+  const names = await namesIn(path)
+  if (names === null) return 'there is a file in this place'
+  if (names.length === 0 || names.includes(marker)) return null
+  return 'there is something else in this place, which is not replaced'
+}
+
+/** None where nothing is; null where something is that is no directory. */
+async function namesIn(path: string): Promise<string[] | null> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return []
+    if (hasErrno(error, 'ENOTDIR')) return null
+    throw error
+  }
+}
+
 export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path)

@@ -29,6 +29,26 @@ t.test('export writes one rank of an adapter', async (t) => {
   await t.rejects(to('two'), { code: 'rank_not_allowed', message: /Rank two/ })
 })
 
+t.test('export merges into the base, and says which tokens belong around the context', async (t) => {
+  const directory = t.testdir()
+  const [base, a, out] = [join(directory, 'base'), join(directory, 'a'), join(directory, 'out')]
+  const said = t.capture(console, 'log')
+  const lines = () => said().map(({ args }) => String(args[0]))
+  await runImport([fixturePath('gpt2'), '--out', base])
+  const { digest: baseDigest } = await readBaseModel(base)
+  await writeAdapter(a, randomAdapter(1, 4, { baseDigest, prompt: { prefix: [], suffix: [0, 7] } }))
+  lines()
+  t.equal(await runExport(['--adapter', a, '--rank', '3', '--merge', '--base', base, '--out', out]), 0)
+  t.match(lines(), [/^Wrote rank 3 of a to .*out as a merged checkpoint$/, /nothing before and token ids 0 7 after/])
+  t.equal(await runImport([out, '--out', join(directory, 'again')]), 0)
+  await t.rejects(runExport(['--adapter', a, '--rank', '3', '--merge', '--out', out]), {
+    code: 'validation',
+    message: '--merge: expected --base as well',
+  })
+  const another = ['--base', join(directory, 'again'), '--adapter', a, '--rank', '3', '--out', out]
+  await t.rejects(runExport(another), { code: 'adapter_invalid', message: /it belongs to base gpt2/ })
+})
+
 t.test('without what they need both tell their usage', async (t) => {
   await t.rejects(runImport([]), { code: 'validation', message: /^Usage: dylora import/ })
   await t.rejects(runImport(['a', 'b', '--out', 'c']), { code: 'validation' })

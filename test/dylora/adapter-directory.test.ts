@@ -6,13 +6,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { type Adapter, type QualityPoint, truncate } from '../../src/dylora/adapter.ts'
-import {
-  type AdapterContent,
-  checkAgainstBase,
-  exportAdapter,
-  readAdapter,
-  writeAdapter,
-} from '../../src/dylora/adapter-directory.ts'
+import { type AdapterContent, checkAgainstBase, readAdapter, writeAdapter } from '../../src/dylora/adapter-directory.ts'
 import { importCheckpoint } from '../../src/dylora/import.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
 import { fixturePath } from '../fixtures/golden.ts'
@@ -175,12 +169,4 @@ t.test('an adapter belongs to the base that it was trained for', async (t) => {
   for (const [one, other, message] of refused) {
     t.throws(() => checkAgainstBase(one, other), { code: 'adapter_invalid', message })
   }
-})
-
-t.test('only a trained rank is exported', async (t) => {
-  const directory = join(t.testdir(), 'cut')
-  const adapter = { ...full, ranks: [1, 4], name: 'a', digest: '' }
-  await t.rejects(exportAdapter(adapter, 2, directory), { code: 'rank_not_allowed', message: /one of 1, 4/ })
-  await exportAdapter(adapter, 1, directory)
-  t.strictSame(readdirSync(directory).sort(), ['adapter_config.json', 'adapter_model.safetensors'])
 })
