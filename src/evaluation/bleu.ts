@@ -1,96 +1,123 @@
-/** Corpus BLEU exactly as the official E2E script computes it (mteval v13a, case-insensitive, no smoothing). */
+/**
+ * Corpus BLEU as four scripts compute it: one way to count (Papineni et al. 2002: hits clipped at the reference that
+ * has most, lengths of the closest reference), and for each script its tokens and how it turns counts into a score.
+ */
 import type { Metric } from './metric.ts'
+import { clippedHits, countNgrams, highestCounts } from './ngrams.ts'
+import { splitAscii, tokenizeMultiBleuDetok, tokenizePymteval, tokenizeSacrebleu } from './tokens-13a.ts'
 
 const maxOrder = 4
+const orders = Array.from({ length: maxOrder }, (_, i) => i + 1)
 
-/** Keeps a BLEU without any match of some order defined, as the official script does. */
-const leastHits = 1e-15
-const leastLength = 1e-9
-
-/** The layout of one instance's counts: hits of orders 1..4, n-grams of orders 1..4, closest reference length. */
-const hitsAt = 0
-const lengthsAt = maxOrder
-const referenceAt = 2 * maxOrder
-const bleuCounts = referenceAt + 1
-
-const entities: readonly (readonly [RegExp, string])[] = [
-  [/&quot;/g, '"'],
-  [/&amp;/g, '&'],
-  [/&lt;/g, '<'],
-  [/&gt;/g, '>'],
-]
-
-/**
- * mteval v13a tokens, lowercased: blanks around ASCII punctuation but apostrophe, comma, hyphen and full stop;
- * comma and full stop stay only between digits; a hyphen is split off after a digit.
- */
-export function tokenize13a(text: string): string[] {
-  const plain = entities.reduce((unescaped, [entity, character]) => unescaped.replace(entity, character), text)
-  // The blanks at both ends count as what is "not a digit": "30." at the end of a text loses its full stop.
-  return ` ${plain} `
-    .replace(/[{-~[-` -&(-+:-@/]/g, ' $& ')
-    .replace(/([^0-9])([.,])/g, '$1 $2 ')
-    .replace(/([.,])([^0-9])/g, ' $1 $2')
-    .replace(/([0-9])(-)/g, '$1 $2 ')
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((token) => token !== '')
+/** Sums over a corpus, or the counts of one instance. */
+interface BleuCounts {
+  /** Clipped hits of orders 1..4. */
+  readonly hits: readonly number[]
+  /** N-grams in the outputs, of orders 1..4. */
+  readonly totals: readonly number[]
+  /** Words in the outputs. */
+  readonly length: number
+  /** Words in the references closest to them in length. */
+  readonly reference: number
 }
 
-/** BLEU of the E2E challenge, in points from 0 to 100. */
-export const bleu: Metric = {
-  higherIsBetter: true,
+interface BleuRules {
+  readonly tokenisation: string
+  readonly tokenize: (text: string) => string[]
+  /** How many n-grams of an order a text of so many words is said to have. */
+  readonly totalOf: (words: number, order: number) => number
+  /** The score in points, 0 to 100. */
+  readonly points: (counts: BleuCounts) => number
+}
+
+const notNegative = (words: number, order: number) => Math.max(0, words - order + 1)
+
+/** BLEU of the E2E challenge (e2e-metrics, `-p`): never smoothed, but floors keep it defined. */
+export const bleu: Metric = bleuMetric({
   tokenisation: 'mteval v13a, lowercased',
-  instances: (hypotheses, references) => hypotheses.map((text, i) => bleuInstance(text, references[i] ?? [])),
-  combine: (counts) => 100 * bleuOf(counts),
+  tokenize: tokenizePymteval,
+  // Below zero for texts shorter than the order: so the script sums them.
+  totalOf: (words, order) => words - order + 1,
+  points: ({ hits, totals, length, reference }) => {
+    const brevity = length <= reference ? Math.exp(1 - reference / (length === 0 ? 1e-5 : length)) : 1
+    const logs = hits.map((hit, i) => Math.log(Math.max(hit, 1e-15) / Math.max(totals[i] as number, 1e-9)))
+    return 100 * (brevity * Math.exp((1 / maxOrder) * sum(logs)))
+  },
+})
+
+/** BLEU of Moses' multi-bleu.perl, on text that is tokenised already. */
+export const multiBleu: Metric = bleuMetric({
+  tokenisation: 'words between blanks, case kept',
+  tokenize: splitAscii,
+  totalOf: notNegative,
+  points: multiBleuPoints,
+})
+
+/** BLEU of multi-bleu-detok.perl, which WebNLG and DART report. */
+export const multiBleuDetok: Metric = bleuMetric({
+  tokenisation: 'mteval v13a, case kept',
+  tokenize: tokenizeMultiBleuDetok,
+  totalOf: notNegative,
+  points: multiBleuPoints,
+})
+
+/** sacrebleu's default: an order without hits counts as half a hit, the next such order as a quarter, and so on. */
+export const sacrebleu: Metric = bleuMetric({
+  tokenisation: "sacrebleu's 13a, case kept",
+  tokenize: tokenizeSacrebleu,
+  totalOf: notNegative,
+  points: ({ hits, totals, length, reference }) => {
+    if (hits.every((hit) => hit === 0) || totals.includes(0)) return 0
+    let halves = 1
+    const precisions = hits.map((hit, i) => {
+      if (hit === 0) halves *= 2
+      return (100 * (hit === 0 ? 1 / halves : hit)) / (totals[i] as number)
+    })
+    return brevityPenalty(length, reference) * Math.exp(sum(precisions.map(Math.log)) / maxOrder)
+  },
+})
+
+function bleuMetric({ tokenisation, tokenize, totalOf, points }: BleuRules): Metric {
+  const instance = (hypothesis: string, references: readonly string[]) => {
+    const words = tokenize(hypothesis)
+    const referenceWords = references.map(tokenize)
+    const hits = orders.map((order) =>
+      clippedHits(
+        countNgrams(words, order),
+        highestCounts(referenceWords.map((reference) => countNgrams(reference, order))),
+      ),
+    )
+    const totals = orders.map((order) => totalOf(words.length, order))
+    return Float64Array.from([...hits, ...totals, closestLength(words.length, referenceWords)])
+  }
+  return {
+    higherIsBetter: true,
+    tokenisation,
+    instances: (hypotheses, references) => hypotheses.map((text, i) => instance(text, references[i] ?? [])),
+    combine: (counts) => points(unpack(counts)),
+  }
 }
 
-/** What one instance adds to the corpus counts: `bleuCounts` numbers. The text is tokenised here. */
-export function bleuInstance(hypothesis: string, references: readonly string[]): Float64Array {
-  if (references.length === 0) throw new RangeError(`Expected at least one reference for '${hypothesis}', got none`)
-  const words = tokenize13a(hypothesis)
-  const referenceWords = references.map(tokenize13a)
-  const counts = new Float64Array(bleuCounts)
-  for (let order = 1; order <= maxOrder; order++) {
-    counts[hitsAt + order - 1] = clippedHits(words, referenceWords, order)
-    // Below zero for outputs shorter than the order: so the official script sums them.
-    counts[lengthsAt + order - 1] = words.length - order + 1
+function unpack(counts: Float64Array): BleuCounts {
+  return {
+    hits: Array.from(counts.subarray(0, maxOrder)),
+    totals: Array.from(counts.subarray(maxOrder, 2 * maxOrder)),
+    length: counts[maxOrder] as number,
+    reference: counts[2 * maxOrder] as number,
   }
-  counts[referenceAt] = closestLength(words.length, referenceWords)
-  return counts
 }
 
-/** BLEU in [0, 1] from counts summed over the corpus. */
-export function bleuOf(counts: Float64Array): number {
-  const length = counts[lengthsAt] as number
-  const reference = counts[referenceAt] as number
-  const brevity = length <= reference ? Math.exp(1 - reference / (length === 0 ? 1e-5 : length)) : 1
-  let logSum = 0
-  for (let i = 0; i < maxOrder; i++) {
-    const hits = Math.max(counts[hitsAt + i] as number, leastHits)
-    logSum += Math.log(hits / Math.max(counts[lengthsAt + i] as number, leastLength))
-  }
-  return brevity * Math.exp((1 / maxOrder) * logSum)
+function multiBleuPoints({ hits, totals, length, reference }: BleuCounts): number {
+  if (reference === 0 || hits.includes(0)) return 0
+  const logs = hits.map((hit, i) => Math.log(hit / (totals[i] as number)))
+  return 100 * (brevityPenalty(length, reference) * Math.exp(sum(logs) / maxOrder))
 }
 
-function clippedHits(words: readonly string[], references: readonly (readonly string[])[], order: number): number {
-  const limits = new Map<string, number>()
-  for (const reference of references) {
-    for (const [ngram, count] of ngrams(reference, order)) limits.set(ngram, Math.max(count, limits.get(ngram) ?? 0))
-  }
-  let hits = 0
-  for (const [ngram, count] of ngrams(words, order)) hits += Math.min(count, limits.get(ngram) ?? 0)
-  return hits
-}
+/** Called with some hits, so with some words. */
+const brevityPenalty = (length: number, reference: number) =>
+  length < reference ? Math.exp(1 - reference / length) : 1
 
-function ngrams(words: readonly string[], order: number): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (let i = 0; i + order <= words.length; i++) {
-    const ngram = words.slice(i, i + order).join(' ')
-    counts.set(ngram, (counts.get(ngram) ?? 0) + 1)
-  }
-  return counts
-}
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
 
 /** The reference length closest to the hypothesis; the shorter one where two are as close. */
 function closestLength(length: number, references: readonly (readonly string[])[]): number {

@@ -1,9 +1,20 @@
 /** The metrics, one row each. A row turns every instance into counts and counts into a score, so that bootstrap is cheap. */
-import { bleu } from './bleu.ts'
+import { bleu, multiBleu, multiBleuDetok, sacrebleu } from './bleu.ts'
+import { chrf, chrfPlusPlus } from './chrf.ts'
 import type { Metric } from './metric.ts'
+import { nist, nistPerl } from './nist.ts'
+import { ter } from './ter.ts'
 
 export const metrics = {
   bleu,
+  multi_bleu: multiBleu,
+  multi_bleu_detok: multiBleuDetok,
+  sacrebleu,
+  nist,
+  nist_perl: nistPerl,
+  ter,
+  chrf,
+  chrf_plus_plus: chrfPlusPlus,
 } as const satisfies Record<string, Metric>
 
 export type MetricName = keyof typeof metrics
@@ -28,6 +39,8 @@ export function countsOf(
       `Expected as many hypotheses as reference groups, got ${hypotheses.length} and ${references.length}`,
     )
   }
+  const bare = references.findIndex((group) => group.length === 0)
+  if (bare >= 0) throw new RangeError(`Expected at least one reference for hypothesis ${bare + 1}, got none`)
   return metric.instances(hypotheses, references)
 }
 

@@ -3,30 +3,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { bleuInstance, bleuOf, tokenize13a } from '../../src/evaluation/bleu.ts'
-import { metrics, score, sumCounts } from '../../src/evaluation/metrics.ts'
+import { bleu } from '../../src/evaluation/bleu.ts'
+import { metrics, score } from '../../src/evaluation/metrics.ts'
 import { groupByContext } from '../../src/evaluation/references.ts'
-
-t.test('punctuation is split off, but not inside numbers, words and contractions', (t) => {
-  const cases: readonly (readonly [string, string])[] = [
-    ['Cosy, cheap (and near).', 'cosy , cheap ( and near ) .'],
-    ['It costs £20-25.', 'it costs £20 - 25 .'],
-    ['1,000.50 guests.', '1,000.50 guests .'],
-    ['a family-friendly place', 'a family-friendly place'],
-    ["they don't; it's 5/5!", "they don't ; it's 5 / 5 !"],
-    ['Bar &amp; Grill &quot;Sun&quot;', 'bar & grill " sun "'],
-    ['rated 5.', 'rated 5 .'],
-    ['  ', ''],
-  ]
-  for (const [text, tokens] of cases) t.equal(tokenize13a(text).join(' '), tokens)
-  t.end()
-})
 
 t.test('hits are clipped at the reference that has most, lengths are of the closest reference', (t) => {
   // "the" three times, at most two in one reference; bigrams "the cat" and "the the" of which only the first is there.
-  const counts = bleuInstance('the the the cat', ['the cat on the mat', 'a cat', 'the cat'])
-  t.same([...counts], [3, 1, 0, 0, 4, 3, 2, 1, 5])
-  t.same(bleuInstance('a b c', ['a b', 'a b c d'])[8], 2, 'the shorter of two that are as close')
+  const [counts] = bleu.instances(['the the the cat'], [['the cat on the mat', 'a cat', 'the cat']])
+  t.same([...(counts ?? [])], [3, 1, 0, 0, 4, 3, 2, 1, 5])
+  const [tie] = bleu.instances(['a b c'], [['a b', 'a b c d']])
+  t.equal(tie?.[8], 2, 'the shorter of two that are as close')
   t.end()
 })
 
@@ -41,9 +27,9 @@ t.test('a corpus is scored by its summed counts', (t) => {
 })
 
 t.test('no output and no match give next to nothing, never NaN', (t) => {
-  t.ok(bleuOf(bleuInstance('', ['a b c d e'])) < 1e-9)
-  t.ok(bleuOf(bleuInstance('x y z w', ['a b c d'])) < 1e-9)
-  t.throws(() => bleuInstance('a', []), { message: "Expected at least one reference for 'a', got none" })
+  t.ok(score(bleu, [''], [['a b c d e']]) < 1e-9)
+  t.ok(score(bleu, ['x y z w'], [['a b c d']]) < 1e-9)
+  t.throws(() => score(bleu, ['a'], [[]]), { message: 'Expected at least one reference for hypothesis 1, got none' })
   t.throws(() => score(metrics.bleu, ['a'], []), RangeError)
   t.end()
 })
@@ -74,10 +60,12 @@ if (existsSync(vectors)) {
   for (const system of ['adapt', 'gong', 'sheff1', 'slug', 'tgen', 'tr1', 'zhaw1']) {
     t.test(`the official script's BLEU of the E2E challenge system ${system}`, (t) => {
       const outputs = JSON.parse(unzipped(resolve(vectors, `primary/${system}.json.gz`))) as Output[]
-      const counts = outputs.map(({ mr, hyp }) => bleuInstance(hyp, references.get(mr) ?? []))
+      const hypotheses = outputs.map(({ hyp }) => hyp)
+      const groups = outputs.map(({ mr }) => references.get(mr) ?? [])
+      const ours = score(bleu, hypotheses, groups) / 100
       const official = expected[system]?.bleu_py as number
       // One unit in the last place: logarithms differ that much between languages.
-      t.ok(Math.abs(bleuOf(sumCounts(counts)) - official) <= 2 ** -53, `${bleuOf(sumCounts(counts))} is ${official}`)
+      t.ok(Math.abs(ours - official) <= 2 ** -53, `${ours} is ${official}`)
       t.end()
     })
   }
