@@ -20,6 +20,8 @@ export interface SamplingParameters {
   readonly frequencyPenalty: number
   /** 0 changes nothing. */
   readonly presencePenalty: number
+  /** No run of so many tokens comes twice in prompt and output; 0 bans none. */
+  readonly noRepeatNgramSize: number
   /** The same seed gives the same text, alone or in a batch. Drawn by the engine when null. */
   readonly seed: number | null
 }
@@ -33,7 +35,21 @@ export const greedySampling: SamplingParameters = {
   repetitionPenalty: 1,
   frequencyPenalty: 0,
   presencePenalty: 0,
+  noRepeatNgramSize: 0,
   seed: null,
+}
+
+/** Search for the likeliest text instead of a draw at each step; needs a temperature of 0. */
+export interface BeamSearchParameters {
+  /** Hypotheses that are kept at each step. Each takes a slot of the batch. */
+  readonly beams: number
+  /** A hypothesis scores the sum of its log-probabilities over its length to this power. */
+  readonly lengthPenalty: number
+  /**
+   * When is a search over that has as many finished hypotheses as beams? `true`: at once; `false`: when no open one
+   * would beat the worst of them if it ended now; `'never'`: when none could at any length.
+   */
+  readonly earlyStopping: boolean | 'never'
 }
 
 export interface GenerateRequest {
@@ -46,6 +62,8 @@ export interface GenerateRequest {
   readonly minQuality?: number | undefined
   readonly maxNewTokens: number
   readonly sampling: SamplingParameters
+  /** Undefined decodes token by token. The stream of a search comes all at its end. */
+  readonly beamSearch?: BeamSearchParameters | undefined
   readonly stop: readonly string[]
   /** Keep only the last so many prompt tokens. */
   readonly truncate?: number | undefined

@@ -168,6 +168,7 @@ function samplingOf(given: Parameters): SamplingParameters {
     repetitionPenalty: given.repetition_penalty ?? 1,
     frequencyPenalty: given.frequency_penalty ?? 0,
     presencePenalty: given.presence_penalty ?? 0,
+    noRepeatNgramSize: 0,
     seed: given.seed ?? null,
   }
 }

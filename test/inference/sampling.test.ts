@@ -12,6 +12,7 @@ const neutral: SamplingParameters = {
   repetitionPenalty: 1,
   frequencyPenalty: 0,
   presencePenalty: 0,
+  noRepeatNgramSize: 0,
   seed: null,
 }
 const greedy = { ...neutral, temperature: 0 }
