@@ -4,6 +4,7 @@ import { chrf, chrfPlusPlus } from './chrf.ts'
 import type { Metric } from './metric.ts'
 import { nist, nistPerl } from './nist.ts'
 import { ter } from './ter.ts'
+import { terPyter } from './ter-pyter.ts'
 
 export const metrics = {
   bleu,
@@ -13,6 +14,7 @@ export const metrics = {
   nist,
   nist_perl: nistPerl,
   ter,
+  ter_pyter: terPyter,
   chrf,
   chrf_plus_plus: chrfPlusPlus,
 } as const satisfies Record<string, Metric>
