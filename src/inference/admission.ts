@@ -28,6 +28,31 @@ export function expectRoom(
   }
 }
 
+export interface SlotLimits {
+  readonly maxBatchSize: number
+  /** Can the cache copy a slot on this device, as rows that branch need? */
+  readonly copiesSlots: boolean
+}
+
+/** Throws `validation` for beams or texts that the batch has no slots for, or that contradict the other parameters. */
+export function expectSlots(request: GenerateRequest, { maxBatchSize, copiesSlots }: SlotLimits): void {
+  const { beamSearch, bestOf = 1, sampling } = request
+  const [name, width] = beamSearch ? ['num_beams', beamSearch.beams] : ['best_of', bestOf]
+  const refuse = (message: string) => {
+    throw errors.validation(message, { pointer: `/parameters/${name}`, [name]: width })
+  }
+  if (!(Number.isSafeInteger(width) && width >= 1))
+    refuse(`${name}: expected a whole number of at least 1, got ${width}`)
+  if (width > maxBatchSize) {
+    refuse(`The request does not fit: ${name} ${width} needs ${width} places in the batch, there are ${maxBatchSize}`)
+  }
+  if (width > 1 && !copiesSlots) refuse(`${name} is not implemented on this device: its cache cannot be copied`)
+  if (beamSearch && sampling.temperature !== 0) refuse('num_beams: a beam search does not sample')
+  if (beamSearch && bestOf > 1) refuse('num_beams: a beam search has one best text, best_of samples several')
+  if (bestOf > 1 && sampling.temperature === 0)
+    refuse('best_of: expected sampling, without which all texts are the same')
+}
+
 /** Throws `validation` when prompt and output exceed the model's positions; the last token is never fed. */
 export function expectFit(promptTokens: number, { maxNewTokens }: GenerateRequest, positions: number): void {
   const needed = promptTokens + maxNewTokens - 1

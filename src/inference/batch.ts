@@ -1,14 +1,15 @@
 /** The requests in the engine: who waits, who is in prefill, who runs; and one iteration of their common work. */
 import type { EventEmitter } from 'node:events'
 import { DyloraError, errors } from '../errors.ts'
+import type { Branch } from './decoder.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { rowsOf } from './lora-packing.ts'
 import { type Device, devices, type ModelHost } from './model-host.ts'
 import type { FinishReason } from './request.ts'
-import { logprobsAt, topTokens } from './sampling.ts'
+import { type Row, Rows } from './rows.ts'
+import { logprobsAt } from './sampling.ts'
 import { type BatchLimits, plan } from './scheduler.ts'
 import type { Sequence } from './sequence.ts'
-import { Slots } from './slots.ts'
 import type { StepRow } from './step-runner.ts'
 
 export interface BatchOptions {
@@ -21,19 +22,19 @@ export interface BatchOptions {
 export class Batch {
   readonly waiting: Sequence[] = []
   #prefilling: Sequence | null = null
-  readonly #slots: Slots<Sequence>
+  #running: readonly Sequence[] = []
+  readonly #rows: Rows<Sequence>
   readonly #options: BatchOptions
 
   constructor(options: BatchOptions) {
     const { host, device, limits } = options
-    const move = (from: number, to: number, { cached }: Sequence) => host.cache.copySlot(from, to, cached)
     this.#options = options
-    this.#slots = new Slots(limits.maxBatchSize, devices[device].movesSlots ? move : null)
+    this.#rows = new Rows(host.cache, limits.maxBatchSize, devices[device].movesSlots)
   }
 
-  /** The requests that hold a slot. */
+  /** The requests that hold slots. */
   get active(): Sequence[] {
-    return [...this.#slots.items(), ...(this.#prefilling ? [this.#prefilling] : [])]
+    return [...this.#running, ...(this.#prefilling ? [this.#prefilling] : [])]
   }
 
   get isEmpty(): boolean {
@@ -42,46 +43,45 @@ export class Batch {
 
   /** Decides (see `plan`), then acts. */
   async iterate(): Promise<void> {
-    const rows = ({ weights }: Sequence) => rowsOf(weights)
     const state = {
-      waiting: this.waiting.map(rows),
-      running: this.#slots.items().map(rows),
-      prefilling: this.#prefilling,
+      waiting: this.waiting.map(load),
+      running: this.#running.map(load),
+      prefilling: this.#prefilling && { promptTokens: this.#prefilling.promptTokens, cached: cached(this.#prefilling) },
     }
     const { admit, prefillTokens, decode } = plan(state, this.#options.limits, this.waiting[0]?.promptTokens ?? 0)
     if (admit) this.#admit()
     const prefilling = this.#prefilling
     if (prefilling !== null) await this.#guarded([prefilling], () => this.#prefill(prefilling, prefillTokens))
-    if (decode) await this.#guarded(this.#slots.items(), () => this.#decode())
+    if (decode) await this.#guarded(this.#running, () => this.#decode(this.#running))
   }
 
   #admit(): void {
     const sequence = this.waiting.shift()
     if (sequence === undefined) return
     sequence.start(performance.now())
-    sequence.slot = this.#slots.reserve()
+    sequence.rows = [this.#rows.reserve(sequence)]
     this.#prefilling = sequence
   }
 
   /** A chunk of the prompt; with the last chunk comes the first token. */
   async #prefill(sequence: Sequence, tokens: number): Promise<void> {
     const { host } = this.#options
-    const { promptIds, cached, slot, weights, request } = sequence
-    const ids = promptIds.slice(cached, cached + tokens)
+    const { promptIds, weights, request } = sequence
+    const row = sequence.rows[0] as Row<Sequence>
+    const ids = promptIds.slice(row.cached, row.cached + tokens)
     const select = request.prefillDetails ? ids.map((_, i) => i) : [ids.length - 1]
-    const logits = await host.run({ firstSlot: slot, rows: [{ ids, cached, weights }], select })
-    sequence.cached += ids.length
-    if (request.prefillDetails) this.#reportPrefill(sequence, ids, logits)
-    if (sequence.cached < promptIds.length) return
+    const logits = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
+    if (request.prefillDetails) this.#reportPrefill(sequence, row.cached, ids, logits)
+    row.cached += ids.length
+    if (row.cached < promptIds.length) return
     this.#prefilling = null
-    sequence.slot = this.#slots.activate(sequence.slot, sequence)
-    this.#advance(sequence, host.row(logits, select.length - 1))
-    this.#releaseSettled([sequence])
+    this.#rows.activate(row)
+    this.#running = [...this.#running, sequence]
+    this.#advance(sequence, [host.row(logits, select.length - 1)])
   }
 
   /** Row i of a chunk's logits predicts token i + 1. */
-  #reportPrefill(sequence: Sequence, ids: readonly number[], logits: Float32Array): void {
-    const first = sequence.cached - ids.length
+  #reportPrefill(sequence: Sequence, first: number, ids: readonly number[], logits: Float32Array): void {
     if (first === 0) sequence.addPrefill(ids[0] as number, null)
     for (let i = 0; i < ids.length; i++) {
       const next = sequence.promptIds[first + i + 1]
@@ -90,47 +90,51 @@ export class Batch {
     }
   }
 
-  /** A token for every running request. Slots between them that are free or in prefill go along idle. */
-  async #decode(): Promise<void> {
+  /** A token for every row of the running requests. Slots between them that are free or in prefill go along idle. */
+  async #decode(batch: readonly Sequence[]): Promise<void> {
     const { host, events } = this.#options
     const started = performance.now()
-    const rows = this.#slots.span().map((sequence, slot) => (sequence ? decodeRow(sequence) : this.#idleRow(slot)))
+    const rows = this.#rows.span().map((row, slot) => (row ? decodeRow(row) : this.#idleRow(slot)))
     const logits = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i) })
-    const batch = this.#slots.items()
-    for (const sequence of batch) {
-      sequence.cached += 1
-      this.#advance(sequence, host.row(logits, sequence.slot))
-    }
+    for (const row of this.#rows.items()) row.cached += 1
+    // By slot, before a request's end or branches move the rows of others.
+    const ofEach = batch.map((sequence) => sequence.rows.map(({ slot }) => host.row(logits, slot)))
+    const batchSize = this.#rows.items().length
+    for (const [i, sequence] of batch.entries()) this.#advance(sequence, ofEach[i] ?? [])
     const distinctRanks = new Set(batch.map(({ weights }) => weights.rank)).size
-    events.emit('step', { batchSize: batch.length, distinctRanks, durationMs: performance.now() - started })
-    this.#releaseSettled(batch)
+    events.emit('step', { batchSize, distinctRanks, durationMs: performance.now() - started })
   }
 
   /** Writes behind what the slot holds, where the next chunk overwrites it. */
   #idleRow(slot: number): StepRow {
-    const cached = this.#prefilling?.slot === slot ? this.#prefilling.cached : 0
-    return { ids: [0], cached, weights: { adapter: null, rank: 0 } }
+    const [row] = this.#prefilling?.rows ?? []
+    return { ids: [0], cached: row?.slot === slot ? row.cached : 0, weights: { adapter: null, rank: 0 } }
   }
 
-  /** Samples, publishes, and settles the request when that was its last token. Its own failure is its alone. */
-  #advance(sequence: Sequence, logits: Float32Array): void {
-    const { events } = this.#options
-    const now = performance.now()
-    const { adapterId, rank } = sequence.served
+  /** Decodes, publishes, and settles the request when it is over. Its own failure is its alone. */
+  #advance(sequence: Sequence, logits: readonly Float32Array[]): void {
     const before = sequence.lastTokenAt
-    const { topNTokens } = sequence.request
+    const now = performance.now()
+    let branches: readonly Branch[] = []
     try {
-      const reason = sequence.advance(logits, topNTokens ? topTokens(logits, topNTokens) : [], now)
-      if (before === null) events.emit('firstToken', { adapterId, rank, ms: now - sequence.arrivedAt })
-      else events.emit('interToken', { adapterId, rank, ms: now - before })
-      if (reason !== null) this.#finish(sequence, reason, now)
+      branches = sequence.advance(logits, now)
+      this.#reportToken(sequence, before, now)
+      if (branches.length === 0) this.#finish(sequence, now)
     } catch (error) {
       this.#fail(sequence, error)
     }
+    sequence.rows = this.#rows.branch(sequence.rows, branches)
+    if (sequence.isSettled) this.#running = this.#running.filter((other) => other !== sequence)
   }
 
-  #finish(sequence: Sequence, finishReason: FinishReason, now: number): void {
-    sequence.finish(finishReason, now)
+  #reportToken({ served: { adapterId, rank }, arrivedAt }: Sequence, before: number | null, now: number): void {
+    const { events } = this.#options
+    if (before === null) events.emit('firstToken', { adapterId, rank, ms: now - arrivedAt })
+    else events.emit('interToken', { adapterId, rank, ms: now - before })
+  }
+
+  #finish(sequence: Sequence, now: number): void {
+    const { finishReason } = sequence.finish(now)
     this.#report(sequence, 'success', finishReason, now)
   }
 
@@ -144,15 +148,6 @@ export class Batch {
     const { served, promptTokens, generatedTokens } = sequence
     const timings = sequence.timings(now)
     this.#options.events.emit('finished', { served, outcome, finishReason, promptTokens, generatedTokens, timings })
-  }
-
-  #releaseSettled(sequences: readonly Sequence[]): void {
-    for (const sequence of sequences) if (sequence.isSettled) this.#release(sequence)
-  }
-
-  #release(sequence: Sequence): void {
-    const moved = this.#slots.release(sequence.slot)
-    if (moved !== null) moved.item.slot = moved.slot
   }
 
   /** A failing run fails the requests that it was for, and nobody else. */
@@ -182,13 +177,16 @@ export class Batch {
     this.#fail(sequence, error)
     const waiting = this.waiting.indexOf(sequence)
     if (waiting >= 0) this.waiting.splice(waiting, 1)
-    else {
-      if (this.#prefilling === sequence) this.#prefilling = null
-      this.#release(sequence)
-    }
+    if (this.#prefilling === sequence) this.#prefilling = null
+    this.#running = this.#running.filter((other) => other !== sequence)
+    sequence.rows = this.#rows.branch(sequence.rows, [])
   }
 }
 
-function decodeRow({ nextInput, cached, weights }: Sequence): StepRow {
-  return { ids: [nextInput], cached, weights }
+const load = ({ weights, width }: Sequence) => ({ ...rowsOf(weights), slots: width })
+
+const cached = ({ rows }: Sequence): number => rows.reduce((sum, row) => sum + row.cached, 0)
+
+function decodeRow({ owner: { promptIds, weights }, cached, generated }: Row<Sequence>): StepRow {
+  return { ids: [generated.at(-1) ?? (promptIds.at(-1) as number)], cached, weights }
 }

@@ -11,6 +11,8 @@ export class Detokenizer {
   /** The end of the text, as far as it may be the beginning of a stop string. */
   #held = ''
   #stopped = false
+  /** The last bytes, among which are those of a character that is not complete. */
+  #tail: readonly number[] = []
 
   /** Throws `validation` for an empty stop string, which every text contains. */
   constructor(tokenizer: Pick<Tokenizer, 'tokenBytes' | 'isSpecial'>, stop: readonly string[]) {
@@ -25,7 +27,9 @@ export class Detokenizer {
    */
   push(id: number): { readonly delta: string; readonly stopped: boolean } {
     if (this.#stopped || this.#tokenizer.isSpecial(id)) return { delta: '', stopped: this.#stopped }
-    const text = this.#held + this.#decoder.decode(this.#tokenizer.tokenBytes(id), { stream: true })
+    const bytes = this.#tokenizer.tokenBytes(id)
+    this.#tail = [...this.#tail, ...bytes].slice(-3)
+    const text = this.#held + this.#decoder.decode(bytes, { stream: true })
     const end = stopEnd(text, this.#stop)
     this.#stopped = end !== null
     return { delta: this.#publish(text, end ?? text.length - heldLength(text, this.#stop)), stopped: this.#stopped }
@@ -37,6 +41,18 @@ export class Detokenizer {
     if (this.#stopped) return ''
     const text = this.#held + rest
     return this.#publish(text, text.length)
+  }
+
+  /** Another that goes on from the same place. */
+  fork(): Detokenizer {
+    const fork = new Detokenizer(this.#tokenizer, this.#stop)
+    // A character has four bytes at most, and whatever comes before its first one does not matter to it.
+    fork.#decoder.decode(Uint8Array.from(this.#tail), { stream: true })
+    fork.#tail = this.#tail
+    fork.#published = this.#published
+    fork.#held = this.#held
+    fork.#stopped = this.#stopped
+    return fork
   }
 
   /** All characters so far, published or held back, up to and with the stop string. */

@@ -7,10 +7,10 @@ import type { Adapter } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { AdapterRegistry } from './adapter-registry.ts'
-import { expectFit, expectRoom } from './admission.ts'
+import { expectFit, expectRoom, expectSlots, type SlotLimits } from './admission.ts'
 import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
-import { ModelHost, type ModelHostOptions } from './model-host.ts'
+import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
 import { resolveRank } from './rank-choice.ts'
 import type { GenerateRequest, Generation, Served } from './request.ts'
 import type { BatchLimits } from './scheduler.ts'
@@ -18,7 +18,7 @@ import { Sequence } from './sequence.ts'
 
 export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly tokenizer: Tokenizer
-  /** Requests in the batch at once (16). */
+  /** Rows of the batch: a request has one, or one for each of its beams or texts (16). */
   readonly maxBatchSize?: number
   /** Requests that may wait (128). */
   readonly maxWaiting?: number
@@ -79,7 +79,7 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   get stats(): EngineStats {
     const { active, waiting } = this.#batch
-    const used = active.reduce((sum, { cached }) => sum + cached, 0)
+    const used = active.flatMap(({ rows }) => rows).reduce((sum, { cached }) => sum + cached, 0)
     const places = this.#host.cache.shape.capacity * this.#limits.maxBatchSize
     return {
       running: active.length,
@@ -106,6 +106,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   #enqueue(request: GenerateRequest): Generation {
     const arrivedAt = performance.now()
     this.#expectOpen()
+    expectSlots(request, this.#slots)
     const { tokenizer, base } = this.#options
     const adapter = this.registry.resolve(request.adapterId)
     const served = this.#decideRank(request, adapter)
@@ -119,6 +120,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     request.signal?.addEventListener('abort', () => this.#wake(), { once: true })
     this.#wake()
     return sequence
+  }
+
+  get #slots(): SlotLimits {
+    const { maxBatchSize } = this.#limits
+    return { maxBatchSize, copiesSlots: devices[this.#options.device].movesSlots }
   }
 
   /** Before anything is tokenized, so that turning a burst away costs nothing. */

@@ -36,13 +36,14 @@ export class KvCache {
     return this.#layers.map(([key, value]) => [view(key), view(value)] as const)
   }
 
-  /** Copies what `from` has cached, `tokens` positions of each head, to slot `to`. Host memory only. */
-  copySlot(from: number, to: number, tokens: number): void {
+  /** Copies positions first..end of each head from slot `from` to slot `to`. Host memory only. */
+  copySlot(from: number, to: number, first: number, end: number): void {
     const { heads, capacity, headSize } = this.shape
     for (const { data } of this.#layers.flat()) {
       for (let head = 0; head < heads; head++) {
-        const source = (from * heads + head) * capacity * headSize
-        data.copyWithin((to * heads + head) * capacity * headSize, source, source + tokens * headSize)
+        const source = (from * heads + head) * capacity
+        const target = (to * heads + head) * capacity + first
+        data.copyWithin(target * headSize, (source + first) * headSize, (source + end) * headSize)
       }
     }
   }

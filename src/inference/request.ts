@@ -14,6 +14,8 @@ export interface SamplingParameters {
   readonly topP: number
   /** 0 keeps all. */
   readonly minP: number
+  /** 1 keeps all. */
+  readonly typicalP: number
   /** 1 changes nothing. */
   readonly repetitionPenalty: number
   /** 0 changes nothing. */
@@ -32,6 +34,7 @@ export const greedySampling: SamplingParameters = {
   topK: 0,
   topP: 1,
   minP: 0,
+  typicalP: 1,
   repetitionPenalty: 1,
   frequencyPenalty: 0,
   presencePenalty: 0,
@@ -64,6 +67,8 @@ export interface GenerateRequest {
   readonly sampling: SamplingParameters
   /** Undefined decodes token by token. The stream of a search comes all at its end. */
   readonly beamSearch?: BeamSearchParameters | undefined
+  /** Samples so many texts, a slot each, and gives the likeliest by the mean of its log-probabilities. Default 1. */
+  readonly bestOf?: number | undefined
   readonly stop: readonly string[]
   /** Keep only the last so many prompt tokens. */
   readonly truncate?: number | undefined
@@ -113,15 +118,24 @@ export interface Timings {
   readonly totalMs: number
 }
 
-export interface GenerateResult extends Served {
+/** A text that was generated. */
+export interface Completion {
   readonly text: string
   readonly finishReason: FinishReason
-  readonly promptTokens: number
   readonly tokens: readonly Token[]
   readonly topTokens: readonly (readonly Token[])[]
+  /** Null when nothing was drawn. */
+  readonly seed: number | null
+  /** What it was chosen by among several texts or hypotheses; null where there was no choice. */
+  readonly score: number | null
+}
+
+export interface GenerateResult extends Served, Completion {
+  readonly promptTokens: number
   /** Empty unless `prefillDetails`. */
   readonly prefill: readonly Token[]
-  readonly seed: number | null
+  /** The other texts of `bestOf`, best first. */
+  readonly others: readonly Completion[]
   readonly timings: Timings
 }
 

@@ -6,6 +6,12 @@ export interface RankRows {
   readonly rank: number
 }
 
+/** What a request takes of the batch. */
+export interface Load extends RankRows {
+  /** Slots of the cache: more than one for several texts or beams. */
+  readonly slots: number
+}
+
 interface Prefilling {
   readonly promptTokens: number
   /** Prompt tokens that are in the cache. */
@@ -14,13 +20,13 @@ interface Prefilling {
 
 export interface EngineState {
   /** Oldest first. */
-  readonly waiting: readonly RankRows[]
+  readonly waiting: readonly Load[]
   readonly prefilling: Prefilling | null
-  readonly running: readonly RankRows[]
+  readonly running: readonly Load[]
 }
 
 export interface BatchLimits {
-  /** Requests in the cache at once. */
+  /** Slots of the cache: rows of a step at most. */
   readonly maxBatchSize: number
   /** Prompt tokens in one prefill step: the knob between time to first token and time between tokens. */
   readonly prefillChunk: number
@@ -29,7 +35,7 @@ export interface BatchLimits {
 }
 
 export interface Plan {
-  /** Does the oldest waiting request get a slot? */
+  /** Does the oldest waiting request get its slots? */
   readonly admit: boolean
   /** How many prompt tokens the request in prefill (the one just admitted, if any) gets into the cache. */
   readonly prefillTokens: number
@@ -49,8 +55,9 @@ export function plan(state: EngineState, limits: BatchLimits, promptTokensOfOlde
   return { admit, prefillTokens: Math.min(left, limits.prefillChunk), decode: running.length > 0 }
 }
 
-function fits(request: RankRows, running: readonly RankRows[], { maxBatchSize, maxRankRows }: BatchLimits): boolean {
-  return running.length < maxBatchSize && rankRows([...running, request]) <= maxRankRows
+function fits(request: Load, running: readonly Load[], { maxBatchSize, maxRankRows }: BatchLimits): boolean {
+  const all = [...running, request]
+  return all.reduce((sum, { slots }) => sum + slots, 0) <= maxBatchSize && rankRows(all) <= maxRankRows
 }
 
 /** Rows that a batch needs: of each adapter as many as the highest of its ranks in use. */

@@ -1,9 +1,10 @@
-/** One request in the engine: its tokens, how far it is, and the stream of what has been generated. */
+/** One request in the engine: how far it is, the rows that it computes, and the stream of what has been generated. */
 import type { Tokenizer } from '../dylora/tokenizer.ts'
-import { Detokenizer } from './detokenizer.ts'
+import { BeamSearch } from './beam-search.ts'
+import type { Branch, Decoder } from './decoder.ts'
 import type { Weights } from './lora-packing.ts'
 import type {
-  FinishReason,
+  Completion,
   GenerateRequest,
   GenerateResult,
   Generation,
@@ -12,7 +13,9 @@ import type {
   Token,
   TokenEvent,
 } from './request.ts'
-import { drawSeed, Sampler } from './sampling.ts'
+import type { Row } from './rows.ts'
+import { SampledTexts } from './sampled-texts.ts'
+import { describeToken } from './text.ts'
 import { TokenStream } from './token-stream.ts'
 
 export interface SequenceOptions {
@@ -31,37 +34,28 @@ export class Sequence implements Generation {
   readonly weights: Weights
   readonly promptIds: readonly number[]
   readonly result: Promise<GenerateResult>
-  /** Tokens in the cache. */
-  cached = 0
-  slot = -1
+  /** Its rows of the batch, in the order that its decoder knows. */
+  rows: readonly Row<Sequence>[] = []
   /** When the last token came, on the monotonic clock; null before the first. */
   lastTokenAt: number | null = null
   readonly arrivedAt: number
-  readonly #seed: number | null
-  readonly #sampler: Sampler
-  readonly #detokenizer: Detokenizer
+  readonly #decoder: Decoder
   readonly #tokenizer: Tokenizer
-  readonly #eosTokenIds: readonly number[]
   readonly #stream = new TokenStream<TokenEvent>()
-  readonly #generated: Token[] = []
-  readonly #topTokens: (readonly Token[])[] = []
   readonly #prefill: Token[] = []
   #startedAt: number | null = null
   #firstTokenAt: number | null = null
   #settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void } | null = null
 
-  constructor({ request, served, weights, promptIds, tokenizer, eosTokenIds, arrivedAt }: SequenceOptions) {
-    const isGreedy = request.sampling.temperature === 0
-    this.#seed = request.sampling.seed ?? (isGreedy ? null : drawSeed())
+  constructor(options: SequenceOptions) {
+    const { request, served, weights, promptIds, tokenizer, arrivedAt } = options
     this.request = request
     this.served = served
     this.weights = weights
     this.promptIds = promptIds
     this.arrivedAt = arrivedAt
     this.#tokenizer = tokenizer
-    this.#eosTokenIds = eosTokenIds
-    this.#sampler = new Sampler(request.sampling, this.#seed ?? 0, promptIds)
-    this.#detokenizer = new Detokenizer(tokenizer, request.stop)
+    this.#decoder = decoderOf(options)
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
@@ -78,16 +72,16 @@ export class Sequence implements Generation {
   }
 
   get generatedTokens(): number {
-    return this.#generated.length
+    return this.#decoder.generatedTokens
+  }
+
+  /** Rows that it needs at once. */
+  get width(): number {
+    return this.#decoder.width
   }
 
   get isSettled(): boolean {
     return this.#settle === null
-  }
-
-  /** The token to be fed next, once the prompt is in the cache. */
-  get nextInput(): number {
-    return this.#generated.at(-1)?.id ?? (this.promptIds.at(-1) as number)
   }
 
   start(now: number): void {
@@ -96,36 +90,16 @@ export class Sequence implements Generation {
 
   /** A prompt token with its log-probability; null for the first. */
   addPrefill(id: number, logprob: number | null): void {
-    this.#prefill.push(this.#token(id, logprob))
+    this.#prefill.push(describeToken(this.#tokenizer, id, logprob))
   }
 
-  /** Samples from a row of logits and publishes the token. Gives the reason when it was the last one. */
-  advance(
-    logits: Float32Array,
-    topTokens: readonly { id: number; logprob: number }[],
-    now: number,
-  ): FinishReason | null {
-    const { id, logprob } = this.#sampler.next(logits)
-    const token = this.#token(id, logprob)
-    const index = this.#generated.push(token) - 1
-    const top = topTokens.map((candidate) => this.#token(candidate.id, candidate.logprob))
-    this.#topTokens.push(top)
+  /** Decodes logits of its rows and publishes what is sure. Gives the rows to go on with; none when it is over. */
+  advance(logits: readonly Float32Array[], now: number): readonly Branch[] {
+    const { branches, events } = this.#decoder.advance(logits)
     this.#firstTokenAt ??= now
     this.lastTokenAt = now
-    const isEnd = this.#eosTokenIds.includes(id)
-    const { delta, stopped } = isEnd ? { delta: '', stopped: false } : this.#detokenizer.push(id)
-    const reason = isEnd ? 'eos_token' : stopped ? 'stop_sequence' : this.#isFull() ? 'length' : null
-    const last = reason !== null
-    this.#stream.push({ index, token, topTokens: top, delta: last ? delta + this.#detokenizer.flush() : delta, last })
-    return reason
-  }
-
-  #isFull(): boolean {
-    return this.#generated.length >= this.request.maxNewTokens
-  }
-
-  #token(id: number, logprob: number | null): Token {
-    return { id, text: this.#tokenizer.tokenText(id), logprob, special: this.#tokenizer.isSpecial(id) }
+    for (const event of events) this.#stream.push(event)
+    return branches
   }
 
   timings(now: number): Timings {
@@ -138,20 +112,21 @@ export class Sequence implements Generation {
     }
   }
 
-  finish(finishReason: FinishReason, now: number): void {
+  /** Once it is over. Gives the text that was chosen. */
+  finish(now: number): Completion {
+    const [best, ...others] = this.#decoder.completions()
+    if (best === undefined) throw new TypeError('expected a text')
     this.#settle?.resolve({
       ...this.served,
-      text: this.#detokenizer.text,
-      finishReason,
+      ...best,
+      others,
       promptTokens: this.promptTokens,
-      tokens: this.#generated,
-      topTokens: this.#topTokens,
       prefill: this.#prefill,
-      seed: this.#seed,
       timings: this.timings(now),
     })
     this.#settle = null
     this.#stream.end()
+    return best
   }
 
   fail(error: unknown): void {
@@ -159,4 +134,11 @@ export class Sequence implements Generation {
     this.#settle = null
     this.#stream.fail(error)
   }
+}
+
+function decoderOf(options: SequenceOptions): Decoder {
+  const { request, promptIds } = options
+  return request.beamSearch === undefined
+    ? new SampledTexts(options, promptIds)
+    : new BeamSearch(options, request.beamSearch, promptIds)
 }

@@ -165,6 +165,7 @@ function samplingOf(given: Parameters): SamplingParameters {
     topK,
     topP,
     minP,
+    typicalP: 1,
     repetitionPenalty: given.repetition_penalty ?? 1,
     frequencyPenalty: given.frequency_penalty ?? 0,
     presencePenalty: given.presence_penalty ?? 0,

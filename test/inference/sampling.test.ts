@@ -9,6 +9,7 @@ const neutral: SamplingParameters = {
   topK: 0,
   topP: 1,
   minP: 0,
+  typicalP: 1,
   repetitionPenalty: 1,
   frequencyPenalty: 0,
   presencePenalty: 0,

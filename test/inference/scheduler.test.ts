@@ -7,7 +7,7 @@ import { type BatchLimits, plan, rankRows } from '../../src/inference/scheduler.
 import { Slots } from '../../src/inference/slots.ts'
 
 const limits: BatchLimits = { maxBatchSize: 3, prefillChunk: 4, maxRankRows: 10 }
-const base = { adapter: null, rank: 0 }
+const base = { adapter: null, rank: 0, slots: 1 }
 
 t.test('admits the oldest, prefills it in chunks, and decodes the others meanwhile', async (t) => {
   const idle = { waiting: [], prefilling: null, running: [] }
@@ -19,6 +19,18 @@ t.test('admits the oldest, prefills it in chunks, and decodes the others meanwhi
 
 t.test('a full batch admits nobody', async (t) => {
   t.equal(plan({ waiting: [base], prefilling: null, running: [base, base, base] }, limits, 1).admit, false)
+})
+
+t.test('a request is admitted when all of its slots are free', async (t) => {
+  const state = (running: number[], slots: number) => ({
+    waiting: [{ ...base, slots }],
+    prefilling: null,
+    running: running.map((slots) => ({ ...base, slots })),
+  })
+  t.equal(plan(state([1], 2), limits, 1).admit, true)
+  t.equal(plan(state([2], 2), limits, 1).admit, false)
+  t.equal(plan(state([1, 1], 2), limits, 1).admit, false)
+  t.equal(plan(state([], 3), limits, 1).admit, true)
 })
 
 t.test('an adapter needs as many rows as the highest of its ranks in use', async (t) => {
@@ -33,8 +45,12 @@ t.test('an adapter needs as many rows as the highest of its ranks in use', async
 })
 
 t.test('who needs too many rows waits, and holds back those behind', async (t) => {
-  const running = [{ adapter: 'a', rank: 6 }]
-  const state = (adapter: string, rank: number) => ({ waiting: [{ adapter, rank }, base], prefilling: null, running })
+  const running = [{ adapter: 'a', rank: 6, slots: 1 }]
+  const state = (adapter: string, rank: number) => ({
+    waiting: [{ adapter, rank, slots: 1 }, base],
+    prefilling: null,
+    running,
+  })
   t.equal(plan(state('b', 5), limits, 1).admit, false)
   t.equal(plan(state('b', 4), limits, 1).admit, true)
   t.equal(plan(state('a', 9), limits, 1).admit, true, 'rows of one adapter are shared')
