@@ -74,7 +74,7 @@ function pearson(predictions: ArrayLike<number>, labels: ArrayLike<number>): num
     yy += y * y
   }
   // Rounding may bring a perfect correlation a hair above one.
-  return Math.max(-1, Math.min(1, xy / (Math.sqrt(xx) * Math.sqrt(yy))))
+  return Math.max(-1, Math.min(1, xy / Math.sqrt(xx * yy)))
 }
 
 const varies = (values: ArrayLike<number>) => Array.from(values).some((value) => value !== values[0])
