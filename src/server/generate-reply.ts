@@ -1,6 +1,6 @@
 /** What `/generate` and `/generate_stream` give: text-generation-inference's objects, plus which weights answered. */
 import { z } from 'zod'
-import type { GenerateResult, Generation as Running, Served, TokenEvent } from '../inference/request.ts'
+import type { Completion, GenerateResult, Generation as Running, Served, TokenEvent } from '../inference/request.ts'
 import type { Wanted } from './generate-request.ts'
 
 const Token = z
@@ -28,19 +28,34 @@ const served = {
   rank_reason: z.enum(['requested', 'max', 'default', 'auto', 'no_curve', 'base']).describe('Why this rank answered'),
 }
 
-const finished = {
+const ended = {
   finish_reason: z.enum(['length', 'eos_token', 'stop_sequence']),
   generated_tokens: count,
-  prompt_tokens: count,
   seed: z.number().nullable().describe('The seed of the sampling; null when greedy'),
 }
+
+const finished = { ...ended, prompt_tokens: count }
+
+const text = {
+  tokens: z.array(Token),
+  top_tokens: z.array(z.array(Token)).optional().describe('The likeliest tokens at each step, with `top_n_tokens`'),
+  score: z
+    .number()
+    .optional()
+    .describe(
+      'What the text was chosen by. With `num_beams`: its summed log-probability, penalties included, over length to ' +
+        'the power of `length_penalty`. With `best_of`: the mean log-probability of its tokens',
+    ),
+}
+
+const BestOfSequence = z.object({ generated_text: z.string(), ...ended, ...text }).meta({ id: 'BestOfSequence' })
 
 const Details = z
   .object({
     ...finished,
     prefill: z.array(Token).describe("The prompt's tokens, with `decoder_input_details`"),
-    tokens: z.array(Token),
-    top_tokens: z.array(z.array(Token)).optional().describe('The likeliest tokens at each step, with `top_n_tokens`'),
+    ...text,
+    best_of_sequences: z.array(BestOfSequence).optional().describe('The other texts, best first, with `best_of`'),
     ...served,
   })
   .meta({ id: 'Details' })
@@ -74,25 +89,37 @@ const servedOf = (from: Served) => ({
   rank_reason: from.rankReason,
 })
 
-const finishedOf = (result: GenerateResult) => ({
-  finish_reason: result.finishReason,
-  generated_tokens: result.tokens.length,
-  prompt_tokens: result.promptTokens,
-  seed: result.seed,
+const endedOf = ({ finishReason, tokens, seed }: Completion) => ({
+  finish_reason: finishReason,
+  generated_tokens: tokens.length,
+  seed,
 })
 
-const textOf = (result: GenerateResult, { request, fullText }: Wanted): string =>
-  fullText ? request.inputs + result.text : result.text
+const finishedOf = (result: GenerateResult) => ({ ...endedOf(result), prompt_tokens: result.promptTokens })
+
+const tokensOf = ({ tokens, topTokens, score }: Completion, wanted: Wanted) => ({
+  tokens: [...tokens],
+  ...(wanted.topTokens ? { top_tokens: topTokens.map((top) => [...top]) } : {}),
+  ...(score === null ? {} : { score }),
+})
+
+const textOf = ({ text }: Completion, { request, fullText }: Wanted): string =>
+  fullText ? request.inputs + text : text
 
 /** The body of a reply that comes in one piece. */
 export function generationOf(result: GenerateResult, wanted: Wanted): Generation {
   const generated_text = textOf(result, wanted)
   if (!wanted.details) return { generated_text }
+  const others = result.others.map((other) => ({
+    generated_text: textOf(other, wanted),
+    ...endedOf(other),
+    ...tokensOf(other, wanted),
+  }))
   const details = {
     ...finishedOf(result),
     prefill: [...result.prefill],
-    tokens: [...result.tokens],
-    ...(wanted.topTokens ? { top_tokens: result.topTokens.map((tokens) => [...tokens]) } : {}),
+    ...tokensOf(result, wanted),
+    ...(others.length === 0 ? {} : { best_of_sequences: others }),
     ...servedOf(result),
   }
   return { generated_text, details }

@@ -1,10 +1,18 @@
 /** What `/generate` takes: text-generation-inference's body, with the rank and the adapter as ours. */
 import { z } from 'zod'
 import { errors } from '../errors.ts'
-import type { GenerateRequest, SamplingParameters } from '../inference/request.ts'
+import type { BeamSearchParameters, GenerateRequest, SamplingParameters } from '../inference/request.ts'
 import { rankOf } from './rank-parameter.ts'
 
-const limits = { stop: 16, stopLength: 256, newTokens: 1_000_000, topK: 1_000_000, topNTokens: 20 }
+const limits = {
+  stop: 16,
+  stopLength: 256,
+  newTokens: 1_000_000,
+  topK: 1_000_000,
+  topNTokens: 20,
+  texts: 64,
+  ngram: 1000,
+}
 
 const rankDescription =
   'A rank that the adapter was trained for, `max` (the default), `auto` (the smallest that is good enough), or `0` or `base`'
@@ -58,15 +66,30 @@ const Parameters = z.strictObject({
     .max(1)
     .nullish()
     .describe('Sample from tokens at least this share as likely as the likeliest'),
-  typical_p: notImplemented('typical_p', 1),
-  repetition_penalty: z.number().gt(0).max(100).nullish().describe('Above 1 makes tokens seen before less likely'),
+  typical_p: z
+    .number()
+    .gt(0)
+    .max(1)
+    .nullish()
+    .describe('Sample from the tokens whose information is closest to the entropy, of this total probability'),
+  repetition_penalty: z
+    .number()
+    .gt(0)
+    .max(100)
+    .nullish()
+    .describe('Above 1 makes tokens of prompt and output less likely'),
   frequency_penalty: z
     .number()
     .min(-2)
     .max(2)
     .nullish()
-    .describe('Subtracted for each time that a token was generated'),
-  presence_penalty: z.number().min(-2).max(2).nullish().describe('Subtracted once for a token that was generated'),
+    .describe('Subtracted for each time that a token was generated; the prompt does not count'),
+  presence_penalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .nullish()
+    .describe('Subtracted once for a token that was generated; the prompt does not count'),
   do_sample: z.boolean().nullish().describe('Sample, at temperature 1 unless another is given'),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullish().describe('The same seed gives the same text'),
   stop: z
@@ -79,10 +102,36 @@ const Parameters = z.strictObject({
   details: z.boolean().nullish().describe('Tell tokens, log-probabilities, adapter and rank'),
   decoder_input_details: z.boolean().nullish().describe("Tell the prompt's tokens too; not when streaming"),
   top_n_tokens: z.int().min(0).max(limits.topNTokens).nullish().describe('Tell the n likeliest tokens at each step'),
-  best_of: notImplemented('best_of', 1),
-  num_beams: notImplemented('num_beams', 1),
-  length_penalty: notImplemented('length_penalty', 1),
-  no_repeat_ngram_size: notImplemented('no_repeat_ngram_size', 0),
+  best_of: z
+    .int()
+    .min(1)
+    .max(limits.texts)
+    .nullish()
+    .describe(
+      'Sample so many texts, with the seeds from `seed` on, and give the likeliest by token; not when streaming',
+    ),
+  num_beams: z
+    .int()
+    .min(1)
+    .max(limits.texts)
+    .nullish()
+    .describe('Search for the likeliest text with so many hypotheses; 1 is none. Not when sampling or streaming'),
+  length_penalty: z
+    .number()
+    .min(-10)
+    .max(10)
+    .nullish()
+    .describe('For beams: a text scores its summed log-probability over its length to this power (default 1)'),
+  early_stopping: z
+    .union([z.boolean(), z.literal('never')])
+    .nullish()
+    .describe('For beams: stop at as many ended texts as beams; `false` (default) and `never` look for better ones'),
+  no_repeat_ngram_size: z
+    .int()
+    .min(0)
+    .max(limits.ngram)
+    .nullish()
+    .describe('No run of so many tokens comes twice in prompt and output; 0 bans none'),
   watermark: notImplemented('watermark', false),
   grammar: notImplemented('grammar'),
   ignore_eos_token: notImplemented('ignore_eos_token', false),
@@ -135,6 +184,8 @@ export function wantedOf(query: GenerateQuery, body: Generate, allowed: AllowedR
       minQuality: given.min_quality ?? undefined,
       maxNewTokens: given.max_new_tokens ?? 100,
       sampling: samplingOf(given),
+      beamSearch: beamSearchOf(given),
+      bestOf: given.best_of ?? 1,
       stop: given.stop ?? [],
       truncate: given.truncate ?? undefined,
       prefillDetails: given.decoder_input_details ?? false,
@@ -159,17 +210,33 @@ function samplingOf(given: Parameters): SamplingParameters {
   const topK = given.top_k ?? 0
   const topP = given.top_p ?? 1
   const minP = given.min_p ?? 0
-  const samples = given.do_sample === true || topK > 0 || topP < 1 || minP > 0
+  const typicalP = given.typical_p ?? 1
+  const samples = given.do_sample === true || topK > 0 || topP < 1 || minP > 0 || typicalP < 1
   return {
     temperature: given.temperature ?? (samples ? 1 : 0),
     topK,
     topP,
     minP,
-    typicalP: 1,
+    typicalP,
     repetitionPenalty: given.repetition_penalty ?? 1,
     frequencyPenalty: given.frequency_penalty ?? 0,
     presencePenalty: given.presence_penalty ?? 0,
-    noRepeatNgramSize: 0,
+    noRepeatNgramSize: given.no_repeat_ngram_size ?? 0,
     seed: given.seed ?? null,
   }
+}
+
+/** One beam is none. What only a search knows is refused without one, unless it changes nothing. */
+function beamSearchOf(given: Parameters): BeamSearchParameters | undefined {
+  const beams = given.num_beams ?? 1
+  const lengthPenalty = given.length_penalty ?? 1
+  const earlyStopping = given.early_stopping ?? false
+  if (beams > 1) return { beams, lengthPenalty, earlyStopping }
+  for (const [name, changes] of [
+    ['length_penalty', lengthPenalty !== 1],
+    ['early_stopping', earlyStopping !== false],
+  ] as const) {
+    if (changes) throw errors.validation(`${name} needs num_beams above 1`, { pointer: `/parameters/${name}` })
+  }
+  return undefined
 }

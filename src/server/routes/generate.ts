@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { errors } from '../../errors.ts'
-import type { Generation as Running } from '../../inference/request.ts'
+import type { GenerateRequest, Generation as Running } from '../../inference/request.ts'
 import { disconnectSignal } from '../disconnect.ts'
 import {
   acceptedHeaders,
@@ -97,12 +97,21 @@ async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: Ge
 
 function stream(request: GenerateRoute, reply: FastifyReply, { engine, heartbeatMs }: GenerateOptions): void {
   const wanted = wantedBy(request, reply, engine)
-  if (wanted.request.prefillDetails) throw errors.validation('decoder_input_details is not told when streaming')
+  expectStreamable(wanted.request)
   const running = engine.submit(wanted.request)
   reply
     .headers({ ...acceptedHeaders(running), 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
     .type('text/event-stream')
     .send(Readable.from(withHeartbeat(eventsOf(running, wanted, request.id), heartbeatMs)))
+}
+
+function expectStreamable({ prefillDetails, beamSearch, bestOf = 1 }: GenerateRequest): void {
+  const refuse = (name: string, message: string) => {
+    throw errors.validation(message, { pointer: `/parameters/${name}` })
+  }
+  if (prefillDetails) refuse('decoder_input_details', 'decoder_input_details is not told when streaming')
+  if (beamSearch) refuse('num_beams', 'num_beams above 1 is not streamed: no token is sure before the end')
+  if (bestOf > 1) refuse('best_of', 'best_of above 1 is not streamed: the best text is known at the end')
 }
 
 /** One event a token; the last one carries the result, a failure is an event of its own. */
