@@ -10,6 +10,8 @@ export interface ScoreOptions {
   readonly hypotheses: string
   /** Another system's outputs to compare with. */
   readonly against: string | undefined
+  /** Names of the metrics to print; all of the task where it is undefined. */
+  readonly metrics: readonly string[] | undefined
   readonly json: boolean
   /** Resamples of the bootstrap; 0 for no intervals. */
   readonly bootstrap: number
@@ -21,6 +23,7 @@ const described = {
   references: 'Reference file, or several',
   hypotheses: "The system's outputs or predictions",
   against: 'Outputs of another system, for a paired comparison',
+  metrics: 'Metrics to print, by their names, such as BLEU,TER (all)',
   bootstrap: 'Resamples for 95 % intervals (none; with --against 1000)',
   seed: 'Seed of the bootstrap (42)',
   json: 'Print one JSON object, unrounded',
@@ -50,6 +53,7 @@ export function parseScoreOptions(args: string[]): ScoreOptions | null {
       task: { type: 'string' },
       hypotheses: { type: 'string' },
       against: { type: 'string' },
+      metrics: { type: 'string' },
       bootstrap: { type: 'string' },
       seed: { type: 'string' },
     },
@@ -68,6 +72,7 @@ export function parseScoreOptions(args: string[]): ScoreOptions | null {
     references,
     hypotheses: required('hypotheses', values.hypotheses),
     against: values.against,
+    metrics: values.metrics?.split(',').map((name) => name.trim()),
     json: values.json ?? false,
     bootstrap: count('bootstrap', values.bootstrap) ?? (values.against === undefined ? 0 : 1000),
     seed: count('seed', values.seed) ?? 42,

@@ -1,4 +1,5 @@
 /** `dylora score`: what the official script of a task would print, from the files that it takes. */
+import { errors } from '../errors.ts'
 import { interval95, type PairedComparison, pairedComparison } from '../evaluation/bootstrap.ts'
 import type { Measurement } from '../evaluation/tasks.ts'
 import { parseScoreOptions, type ScoreOptions, scoreHelp } from './score-options.ts'
@@ -19,9 +20,20 @@ export async function run(args: string[]): Promise<number> {
   const measure = await options.task.open(options.references)
   const system = await measure(options.hypotheses)
   const other = options.against === undefined ? null : await measure(options.against)
-  const scores = system.map((measurement, i) => scoreOf(measurement, other?.[i] ?? null, options))
+  const scores = chosen(system, options).map((measurement) => {
+    const same = other?.find(({ name }) => name === measurement.name)
+    return scoreOf(measurement, same ?? null, options)
+  })
   for (const line of options.json ? [JSON.stringify(asObject(scores))] : table(scores)) console.log(line)
   return 0
+}
+
+function chosen(all: readonly Measurement[], { metrics, taskName }: ScoreOptions): readonly Measurement[] {
+  if (metrics === undefined) return all
+  const known = all.map(({ name }) => name)
+  const unknown = metrics.find((name) => !known.includes(name))
+  if (unknown === undefined) return all.filter(({ name }) => metrics.includes(name))
+  throw errors.validation(`--metrics: expected names of ${known.join(', ')} for ${taskName}, got '${unknown}'`)
 }
 
 function scoreOf(measured: Measurement, other: Measurement | null, { bootstrap, seed }: ScoreOptions): Score {

@@ -59,9 +59,11 @@ const e2e: readonly TextRow[] = [
 // biome-ignore format: reads as a table
 const triples: readonly TextRow[] = [
   { name: 'BLEU', metric: 'multi_bleu_detok', blankReferences: 'counted' },
+  { name: 'TER', metric: 'ter_pyter', blankReferences: 'counted' },
   { name: 'chrF++', metric: 'chrf_plus_plus', unit: 1 / 100 },
   { name: 'TER_tercom', metric: 'ter' },
   { name: 'BLEU_lower_tokenized', metric: 'multi_bleu_detok', view: lora },
+  { name: 'TER_lower_tokenized', metric: 'ter_pyter', view: lora },
 ]
 
 /** GLUE's metrics by the names that its scripts print. */
@@ -122,13 +124,13 @@ function textMeasurement(row: TextRow, { hypotheses, set }: Outputs): Measuremen
       .slice(0, row.view?.references)
       .map(text),
   )
-  const scoreOf = scoreOfCounts(countsOf(metric, hypotheses.map(text), references), metric.combine)
-  return {
-    name: row.name,
-    higherIsBetter: metric.higherIsBetter,
-    size: hypotheses.length,
-    scoreOf: (indices) => (row.unit ?? 1) * scoreOf(indices),
+  // Counted when it is asked for, once: some metrics take long.
+  let counted: ScoreOf | undefined
+  const scoreOf: ScoreOf = (indices) => {
+    counted ??= scoreOfCounts(countsOf(metric, hypotheses.map(text), references), metric.combine)
+    return (row.unit ?? 1) * counted(indices)
   }
+  return { name: row.name, higherIsBetter: metric.higherIsBetter, size: hypotheses.length, scoreOf }
 }
 
 function labelMeasurements(task: GlueTask, predictions: Float64Array, labels: Float64Array): Measurement[] {
