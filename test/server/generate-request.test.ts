@@ -30,7 +30,7 @@ t.test('takes null for absent, everywhere', async (t) => {
 })
 
 t.test('samples at temperature 1 when a parameter of sampling is given without a temperature', async (t) => {
-  for (const parameters of [{ do_sample: true }, { top_k: 5 }, { top_p: 0.9 }, { min_p: 0.1 }]) {
+  for (const parameters of [{ do_sample: true }, { top_k: 5 }, { top_p: 0.9 }, { min_p: 0.1 }, { typical_p: 0.9 }]) {
     t.equal(sampling(parameters).temperature, 1, JSON.stringify(parameters))
   }
 })
@@ -51,15 +51,7 @@ t.test('tells details when the tokens of the prompt are asked for', async (t) =>
 })
 
 t.test('refuses what is not implemented by name, and accepts the values that change nothing', async (t) => {
-  const refused = {
-    typical_p: 0.9,
-    best_of: 2,
-    num_beams: 4,
-    length_penalty: 2,
-    no_repeat_ngram_size: 3,
-    watermark: true,
-    grammar: {},
-  }
+  const refused = { watermark: true, grammar: {}, ignore_eos_token: true }
   for (const [name, value] of Object.entries(refused)) {
     const { error } = Generate.safeParse({ inputs: 'x', parameters: { [name]: value } })
     t.match(error?.issues, [{ path: ['parameters', name], message: new RegExp(`'${name}' is not implemented`) }])
@@ -69,10 +61,32 @@ t.test('refuses what is not implemented by name, and accepts the values that cha
     best_of: 1,
     num_beams: 1,
     length_penalty: 1,
+    early_stopping: false,
     no_repeat_ngram_size: 0,
     watermark: false,
   }
   t.ok(Generate.safeParse({ inputs: 'x', parameters: neutral }).success)
+})
+
+t.test('takes the parameters of a beam search, with the defaults of transformers', async (t) => {
+  const search = (parameters: object) => wanted({ parameters }).request.beamSearch
+  t.same(search({ num_beams: 4 }), { beams: 4, lengthPenalty: 1, earlyStopping: false })
+  t.same(search({ num_beams: 10, length_penalty: 0.8, early_stopping: 'never' }), {
+    beams: 10,
+    lengthPenalty: 0.8,
+    earlyStopping: 'never',
+  })
+  t.equal(search({ num_beams: 1, length_penalty: 1, early_stopping: false }), undefined, 'one beam is none')
+  t.throws(() => search({ length_penalty: 2 }), { code: 'validation', message: /length_penalty needs num_beams/ })
+  t.throws(() => search({ num_beams: 1, early_stopping: true }), { message: /early_stopping needs num_beams/ })
+})
+
+t.test('takes best_of, typical_p and no_repeat_ngram_size', async (t) => {
+  t.match(wanted({ parameters: { best_of: 3, do_sample: true, typical_p: 0.9, no_repeat_ngram_size: 4 } }).request, {
+    bestOf: 3,
+    sampling: { temperature: 1, typicalP: 0.9, noRepeatNgramSize: 4 },
+  })
+  t.match(wanted({}).request, { bestOf: 1, sampling: { typicalP: 1, noRepeatNgramSize: 0 } })
 })
 
 t.test('refuses unknown keys at every level', async (t) => {
@@ -95,6 +109,15 @@ t.test('refuses values outside their range', async (t) => {
     { stop: [''] },
     { stop: Array.from({ length: 17 }, (_, index) => `${index}`) },
     { truncate: 0 },
+    { typical_p: 0 },
+    { typical_p: 1.1 },
+    { best_of: 0 },
+    { num_beams: 0 },
+    { num_beams: 2.5 },
+    { num_beams: 65 },
+    { length_penalty: '1' },
+    { early_stopping: 'always' },
+    { no_repeat_ngram_size: -1 },
     { min_quality: 0 },
     { details: 'yes' },
     { adapter_id: '' },

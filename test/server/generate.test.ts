@@ -112,7 +112,7 @@ t.test('tells broken JSON from a wrong body', async (t) => {
 })
 
 t.test('names every mistake in a body with its pointer', async (t) => {
-  const body = { inputs, model: 'x', parameters: { top_p: 2, best_of: 3, max_tokens: 5, 'a/b': 1 } }
+  const body = { inputs, model: 'x', parameters: { top_p: 2, best_of: 0, max_tokens: 5, 'a/b': 1 } }
   const { errors } = (await post('/generate', body)).json<ProblemDocument>()
   const pointers = errors?.map(({ pointer }) => pointer).sort()
   t.same(pointers, [
@@ -192,6 +192,48 @@ t.test('gives the same text for the same seed, and tells a seed that it drew its
   t.equal(again.generated_text, first.generated_text)
 })
 
+t.test('searches with beams, and tells the score of the text that it chose', async (t) => {
+  const search = { ...parameters, num_beams: 4, length_penalty: 0.8, no_repeat_ngram_size: 2 }
+  const { generated_text, details } = (
+    await post('/generate?rank=3', { inputs, parameters: search })
+  ).json<Generation>()
+  const alone = await engine.submit({
+    ...{ inputs, rank: 3, maxNewTokens: 6, stop: [] },
+    sampling: { ...greedySampling, noRepeatNgramSize: 2 },
+    beamSearch: { beams: 4, lengthPenalty: 0.8, earlyStopping: false },
+  }).result
+  t.equal(generated_text, alone.text)
+  t.match(details, { score: alone.score, seed: null, tokens: alone.tokens })
+  t.notOk(details && 'best_of_sequences' in details)
+  const few = await post('/generate', { inputs, parameters: { num_beams: 40 } })
+  t.match(few.json(), { status: 422, detail: /num_beams 40 needs 40 places in the batch, there are 16/, num_beams: 40 })
+  const sampled = await post('/generate', { inputs, parameters: { num_beams: 2, do_sample: true } })
+  t.match(sampled.json(), { status: 422, pointer: '/parameters/num_beams' })
+})
+
+t.test('gives the likeliest of several sampled texts, and the others in the details', async (t) => {
+  const sampled = { ...parameters, temperature: 1.5, seed: 5 }
+  const { generated_text, details } = (
+    await post('/generate', { inputs, parameters: { ...sampled, best_of: 4, top_n_tokens: 2 } })
+  ).json<Generation>()
+  const others = details?.best_of_sequences ?? []
+  const texts = [{ ...details, generated_text }, ...others]
+  t.same(texts.map(({ seed }) => seed).toSorted(), [5, 6, 7, 8])
+  for (const { seed, generated_text, score, tokens } of texts) {
+    const alone = (await post('/generate', { inputs, parameters: { ...sampled, seed } })).json<Generation>()
+    t.equal(generated_text, alone.generated_text, `the text of seed ${seed}`)
+    const mean = (tokens ?? []).reduce((sum, { logprob }) => sum + (logprob ?? 0), 0) / (tokens?.length ?? 0)
+    t.ok(Math.abs((score ?? 0) - mean) < 1e-9)
+  }
+  t.same(
+    texts.map(({ score }) => score),
+    texts.map(({ score }) => score ?? 0).toSorted((a, b) => b - a),
+  )
+  t.ok(others.every(({ top_tokens }) => top_tokens?.every(({ length }) => length === 2)))
+  const greedy = await post('/generate', { inputs, parameters: { best_of: 2 } })
+  t.match(greedy.json(), { status: 422, detail: /best_of: expected sampling/ })
+})
+
 t.test('keeps only the last tokens of a prompt when told to truncate', async (t) => {
   const response = await post('/generate', { inputs, parameters: { ...parameters, truncate: 3 } })
   t.match(response.json(), { details: { prompt_tokens: 3 } })
@@ -230,6 +272,10 @@ t.test('refuses a stream with the status of a plain request', async (t) => {
   t.equal((await post('/generate_stream?adapter_id=nope', { inputs })).statusCode, 404)
   const prefill = await post('/generate_stream', { inputs, parameters: { decoder_input_details: true } })
   t.match(prefill.json(), { status: 422, detail: /decoder_input_details/ })
+  for (const parameters of [{ num_beams: 2 }, { best_of: 2, do_sample: true }]) {
+    const response = await post('/generate_stream', { inputs, parameters })
+    t.match(response.json(), { status: 422, detail: /is not streamed/, pointer: /^\/parameters\// })
+  }
 })
 
 t.test('keeps a harmless request id of the caller, and makes one otherwise', async (t) => {
