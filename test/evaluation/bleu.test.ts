@@ -2,7 +2,14 @@
 import t from 'tap'
 import { bleu, multiBleu, multiBleuDetok, sacrebleu } from '../../src/evaluation/bleu.ts'
 import { metrics, score } from '../../src/evaluation/metrics.ts'
-import { e2eSystems, hasVectors, readE2eSystem, readParallel, readVectorJson } from '../fixtures/metric-vectors.ts'
+import {
+  e2eSystems,
+  hasVectors,
+  readE2eExample,
+  readE2eSystem,
+  readParallel,
+  readVectorJson,
+} from '../fixtures/metric-vectors.ts'
 import { golden, goldenHypotheses, goldenReferences } from '../fixtures/text-metrics.ts'
 
 const variants = { bleu, multiBleu, multiBleuDetok, sacrebleu }
@@ -95,6 +102,12 @@ t.test("sacrebleu's own numbers, text by text and of them all", (t) => {
 })
 
 if (hasVectors) {
+  t.test("the official script's BLEU of its example", (t) => {
+    const { hypotheses, references, scores } = readE2eExample()
+    t.ok(near(score(bleu, hypotheses, references) / 100, scores.bleu_py, 2 ** -52))
+    t.end()
+  })
+
   const expected = readVectorJson<Record<string, { bleu_py: number }>>('e2e/expected.json')
   for (const system of e2eSystems) {
     t.test(`the official script's BLEU of the E2E challenge system ${system}`, (t) => {

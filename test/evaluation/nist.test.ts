@@ -2,7 +2,7 @@
 import t from 'tap'
 import { score } from '../../src/evaluation/metrics.ts'
 import { nist, nistPerl } from '../../src/evaluation/nist.ts'
-import { e2eSystems, hasVectors, readE2eSystem, readVectorJson } from '../fixtures/metric-vectors.ts'
+import { e2eSystems, hasVectors, readE2eExample, readE2eSystem, readVectorJson } from '../fixtures/metric-vectors.ts'
 
 const near = (a: number, b: number) => Math.abs(a - b) < 1e-12
 const beta = Math.log(2) / Math.log(1.5) ** 2
@@ -73,6 +73,13 @@ t.test('nothing on either side and texts of a word give a number', (t) => {
 })
 
 if (hasVectors) {
+  t.test("the official scripts' NIST of their example", (t) => {
+    const { hypotheses, references, scores } = readE2eExample()
+    t.ok(near(score(nist, hypotheses, references), scores.nist_py))
+    t.equal(score(nistPerl, hypotheses, references).toFixed(4), scores.nist_perl.toFixed(4))
+    t.end()
+  })
+
   const expected = readVectorJson<Record<string, { nist_py: number; nist_perl: number }>>('e2e/expected.json')
   for (const system of e2eSystems) {
     t.test(`the official scripts' NIST of the E2E challenge system ${system}`, (t) => {
