@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { errors } from '../errors.ts'
+import { expOfNegative } from './exponential.ts'
 import { LogitProcessors } from './logit-processors.ts'
 import type { SamplingParameters } from './request.ts'
 import { argmax, highestIds } from './selection.ts'
@@ -59,7 +60,7 @@ export function logSumExp(logits: Float32Array): number {
   const highest = logits[argmax(logits)] as number
   if (!Number.isFinite(highest)) return highest
   let sum = 0
-  for (let id = 0; id < logits.length; id++) sum += Math.exp((logits[id] as number) - highest)
+  for (let id = 0; id < logits.length; id++) sum += expOfNegative((logits[id] as number) - highest)
   return highest + Math.log(sum)
 }
 

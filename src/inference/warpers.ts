@@ -1,4 +1,5 @@
 /** Which tokens are left to draw from, and how likely each is: temperature, top-k, top-p, min-p, typical-p, in this order. */
+import { expOfNegative } from './exponential.ts'
 import type { SamplingParameters } from './request.ts'
 import { argmax, firstIds, highestIds, massEdge } from './selection.ts'
 
@@ -37,7 +38,7 @@ function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: Sampling
   const weights = new Float64Array(ids.length)
   let total = 0
   for (let i = 0; i < ids.length; i++) {
-    const weight = Math.exp(((scores[ids[i] as number] as number) - highest) / temperature)
+    const weight = expOfNegative(((scores[ids[i] as number] as number) - highest) / temperature)
     weights[i] = weight
     total += weight
   }
@@ -47,9 +48,12 @@ function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: Sampling
 /** The fewest likeliest tokens whose probabilities reach `topP` (Holtzman et al. 2020); of equals the first. */
 function nucleus(all: Candidates, { topP }: SamplingParameters): Candidates {
   const mass = topP * all.total
+  // All below it together are less than what may go.
+  const floor = (all.total - mass) / all.weights.length
+  const { weights } = keep(all, (weight) => weight >= floor)
   const { edge, below } = massEdge(
-    all.weights.map((weight) => -weight),
-    all.weights.slice(),
+    weights.map((weight) => -weight),
+    weights,
     mass,
   )
   let ties = Math.max(1, Math.ceil((mass - below) / -edge))
