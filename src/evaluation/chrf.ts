@@ -1,4 +1,4 @@
-/** chrF as sacrebleu computes it (Popović 2015, 2017): F2 of character n-grams, and of word n-grams for chrF++. */
+/** chrF (Popović 2015, 2017): F2 of character n-grams, and for chrF++ of word n-grams too. */
 import type { Metric } from './metric.ts'
 import { clippedHits, countNgrams, type NgramCounts } from './ngrams.ts'
 import { splitPython } from './tokens-13a.ts'
@@ -6,26 +6,53 @@ import { splitPython } from './tokens-13a.ts'
 const characterOrders = [1, 2, 3, 4, 5, 6]
 const betaSquared = 4
 
-/** chrF2 in points, 0 to 100. */
-export const chrf: Metric = chrfMetric('characters without blanks, case kept', [])
+interface ChrfRules {
+  readonly tokenisation: string
+  readonly characters: (text: string) => string
+  readonly wordOrders: readonly number[]
+  /** The score in [0, 1], from what the orders have. */
+  readonly score: (orders: readonly OrderCounts[]) => number
+}
 
-/** chrF2++ in points, 0 to 100. */
-export const chrfPlusPlus: Metric = chrfMetric(
-  'characters without blanks, and words with punctuation split off, case kept',
-  [1, 2],
-)
+/** N-grams of one order in the output, in the reference and in both. */
+type OrderCounts = readonly [inHypothesis: number, inReference: number, inBoth: number]
+
+/** sacrebleu's chrF2, in points, 0 to 100. */
+export const chrf: Metric = chrfMetric({
+  tokenisation: 'characters without blanks, case kept',
+  characters: (text) => splitPython(text).join(''),
+  wordOrders: [],
+  score: scoreOfMeans,
+})
+
+/** sacrebleu's chrF2++, in points, 0 to 100. */
+export const chrfPlusPlus: Metric = chrfMetric({
+  tokenisation: 'characters without blanks, and words with punctuation split off, case kept',
+  characters: (text) => splitPython(text).join(''),
+  wordOrders: [1, 2],
+  score: scoreOfMeans,
+})
+
+/** chrF2++ of Popović's chrF++.py, which WebNLG reports, in points, 0 to 100. */
+export const chrfPlusPlusPy: Metric = chrfMetric({
+  tokenisation:
+    'characters without spaces, and words with punctuation split off, case kept; mean of the F of all orders',
+  characters: (text) => text.trim().replaceAll(' ', ''),
+  wordOrders: [1, 2],
+  score: meanScore,
+})
 
 /** The counts of an instance are those of its best reference: for each order n-grams of output, reference, and both. */
-function chrfMetric(tokenisation: string, wordOrders: readonly number[]): Metric {
+function chrfMetric({ tokenisation, characters, wordOrders, score }: ChrfRules): Metric {
   const ngramsOf = (text: string): NgramCounts[] => {
-    const words = splitPython(text)
-    const characters = [...words.join('')]
-    const separated = wordOrders.length === 0 ? [] : words.flatMap(splitPunctuation)
+    const letters = [...characters(text)]
+    const words = wordOrders.length === 0 ? [] : splitPython(text).flatMap(splitPunctuation)
     return [
-      ...characterOrders.map((order) => countNgrams(characters, order, '')),
-      ...wordOrders.map((order) => countNgrams(separated, order)),
+      ...characterOrders.map((order) => countNgrams(letters, order, '')),
+      ...wordOrders.map((order) => countNgrams(words, order)),
     ]
   }
+  const combine = (counts: Float64Array) => 100 * score(unpack(counts))
   const instance = (hypothesis: string, references: readonly string[]) => {
     const ngrams = ngramsOf(hypothesis)
     const candidates = references.map((reference) => match(ngrams, ngramsOf(reference)))
@@ -63,20 +90,34 @@ function total(ngrams: NgramCounts): number {
   return sum
 }
 
-/** Precision and recall are means over the orders that both sides have. */
-function combine(counts: Float64Array): number {
+function unpack(counts: Float64Array): OrderCounts[] {
+  return Array.from({ length: counts.length / 3 }, (_, i) => {
+    const [inHypothesis = 0, inReference = 0, inBoth = 0] = counts.subarray(3 * i, 3 * i + 3)
+    return [inHypothesis, inReference, inBoth]
+  })
+}
+
+/** F of mean precision and mean recall, over the orders that both sides have. */
+function scoreOfMeans(orders: readonly OrderCounts[]): number {
+  const shared = orders.filter(([inHypothesis, inReference]) => inHypothesis > 0 && inReference > 0)
   let precision = 0
   let recall = 0
-  let orders = 0
-  for (let i = 0; i < counts.length; i += 3) {
-    const [inHypothesis = 0, inReference = 0, inBoth = 0] = counts.subarray(i, i + 3)
-    if (inHypothesis === 0 || inReference === 0) continue
+  for (const [inHypothesis, inReference, inBoth] of shared) {
     precision += inBoth / inHypothesis
     recall += inBoth / inReference
-    orders += 1
   }
-  if (precision + recall === 0) return 0
-  precision /= orders
-  recall /= orders
-  return (100 * (1 + betaSquared) * precision * recall) / (betaSquared * precision + recall)
+  return fScore(precision / shared.length, recall / shared.length)
+}
+
+/** The mean over all orders of their F; one that a side is too short for counts as zero. */
+function meanScore(orders: readonly OrderCounts[]): number {
+  const scores = orders.map(([inHypothesis, inReference, inBoth]) =>
+    fScore(inBoth / inHypothesis, inBoth / inReference),
+  )
+  return scores.reduce((sum, score) => sum + score, 0) / orders.length
+}
+
+/** Zero without any match, be there nothing to match. */
+function fScore(precision: number, recall: number): number {
+  return precision > 0 && recall > 0 ? ((1 + betaSquared) * precision * recall) / (betaSquared * precision + recall) : 0
 }

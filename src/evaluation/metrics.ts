@@ -1,8 +1,10 @@
 /** The metrics, one row each. A row turns every instance into counts and counts into a score, so that bootstrap is cheap. */
 import { bleu, multiBleu, multiBleuDetok, sacrebleu } from './bleu.ts'
-import { chrf, chrfPlusPlus } from './chrf.ts'
+import { chrf, chrfPlusPlus, chrfPlusPlusPy } from './chrf.ts'
+import { cider } from './cider.ts'
 import type { Metric } from './metric.ts'
 import { nist, nistPerl } from './nist.ts'
+import { rougeL } from './rouge-l.ts'
 import { ter } from './ter.ts'
 import { terPyter } from './ter-pyter.ts'
 
@@ -13,10 +15,13 @@ export const metrics = {
   sacrebleu,
   nist,
   nist_perl: nistPerl,
+  rouge_l: rougeL,
+  cider,
   ter,
   ter_pyter: terPyter,
   chrf,
   chrf_plus_plus: chrfPlusPlus,
+  chrf_plus_plus_py: chrfPlusPlusPy,
 } as const satisfies Record<string, Metric>
 
 export type MetricName = keyof typeof metrics

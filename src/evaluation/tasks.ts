@@ -60,7 +60,7 @@ const e2e: readonly TextRow[] = [
 const triples: readonly TextRow[] = [
   { name: 'BLEU', metric: 'multi_bleu_detok', blankReferences: 'counted' },
   { name: 'TER', metric: 'ter_pyter', blankReferences: 'counted' },
-  { name: 'chrF++', metric: 'chrf_plus_plus', unit: 1 / 100 },
+  { name: 'chrF++', metric: 'chrf_plus_plus_py', unit: 1 / 100 },
   { name: 'TER_tercom', metric: 'ter' },
   { name: 'BLEU_lower_tokenized', metric: 'multi_bleu_detok', view: lora },
   { name: 'TER_lower_tokenized', metric: 'ter_pyter', view: lora },

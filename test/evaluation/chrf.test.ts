@@ -1,6 +1,6 @@
 /** chrF against values worked out by hand and against sacrebleu's. */
 import t from 'tap'
-import { chrf, chrfPlusPlus } from '../../src/evaluation/chrf.ts'
+import { chrf, chrfPlusPlus, chrfPlusPlusPy } from '../../src/evaluation/chrf.ts'
 import { metrics, score } from '../../src/evaluation/metrics.ts'
 import { golden, goldenHypotheses, goldenReferences } from '../fixtures/text-metrics.ts'
 
@@ -19,6 +19,14 @@ t.test('chrF++ adds words and pairs of words, with punctuation split off', (t) =
   const [counts] = chrfPlusPlus.instances(['(so it is).'], [['it is so!']])
   // "(", "so", "it", "is)" and "."; of "it", "is", "so" and "!" two are there, and no pair.
   t.same([...(counts ?? [])].slice(18), [5, 4, 2, 4, 3, 0])
+  t.end()
+})
+
+t.test('chrF++.py takes the mean of the F of all orders, and leaves blanks other than spaces', (t) => {
+  const f = (precision: number, recall: number) => (5 * precision * recall) / (4 * precision + recall)
+  // Of "ab" and "abc": 2 of 2 and 3 characters, 1 of 1 and 2 pairs, no triple; no word.
+  t.ok(near(score(chrfPlusPlusPy, ['a b'], [['abc']]), (100 * (f(1, 2 / 3) + f(1, 1 / 2))) / 8))
+  t.equal(chrfPlusPlusPy.instances(['a\u00a0b'], [['ab']])[0]?.[0], 3)
   t.end()
 })
 
@@ -44,12 +52,13 @@ t.test('nothing on either side gives zero', (t) => {
   ] as const) {
     t.equal(score(chrf, [hypothesis], [[reference]]), 0)
     t.equal(score(chrfPlusPlus, [hypothesis], [[reference]]), 0)
+    t.equal(score(chrfPlusPlusPy, [hypothesis], [[reference]]), 0)
   }
   t.end()
 })
 
 t.test("sacrebleu's own numbers, text by text and of them all", (t) => {
-  for (const name of ['chrf', 'chrf_plus_plus'] as const) {
+  for (const name of ['chrf', 'chrf_plus_plus', 'chrf_plus_plus_py'] as const) {
     for (const { hypothesis, references, scores } of golden.cases) {
       const value = score(metrics[name], [hypothesis], [references])
       t.ok(near(value, scores[name]), `${name} of '${hypothesis}' is ${value}, expected ${scores[name]}`)
