@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { exists } from '../../src/dylora/publish.ts'
+import { convertDataset } from '../../src/evaluation/datasets/convert.ts'
 import { writeInitialBase } from './initial-base.ts'
 import { recipe } from './recipe.ts'
-import { corpusStage, e2eStage, tokenizerStage } from './stages.ts'
+import { corpusStage, tokenizerStage } from './stages.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -48,7 +49,8 @@ const stages: readonly Stage[] = [
   {
     name: 'e2e',
     result: (places) => e2e(places, 'test.references.jsonl'),
-    run: (places) => e2eStage(places.e2e, join(places.work, 'e2e')),
+    run: async ({ e2e: from, work }) =>
+      (await convertDataset('e2e', { from, out: join(work, 'e2e'), variant: 'lora' })).files,
   },
   {
     name: 'initial',

@@ -1,9 +1,7 @@
-/** The stages that make the bundled models' data: corpus, tokenizer, E2E files. Each writes its files and returns what it counted. */
+/** The stages that make the bundled models' data: corpus and tokenizer. Each writes its files and returns what it counted. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { groupByContext } from '../../src/evaluation/references.ts'
 import { type CorpusOptions, corpusDocuments, endOfText, readText, splitProse, writeDocuments } from './corpus.ts'
-import { jsonLines, readPairs } from './e2e.ts'
 import { makeTokenizer } from './make-tokenizer.ts'
 
 const validationProse = 60
@@ -28,19 +26,4 @@ export async function tokenizerStage(directory: string, vocabSize: number, chara
   const sample = join(directory, 'tokenizer-sample.txt')
   await writeFile(sample, corpus.slice(0, characters).replaceAll(endOfText, '\n'))
   await makeTokenizer([sample], vocabSize, join(directory, 'tokenizer.json'))
-}
-
-/** Writes `{train,valid,test}.jsonl` and, grouped by context, `{valid,test}.references.jsonl`. */
-export async function e2eStage(source: string, directory: string) {
-  await mkdir(directory, { recursive: true })
-  const counts: Record<string, number> = {}
-  for (const split of ['train', 'valid', 'test'] as const) {
-    const pairs = await readPairs(join(source, `${split}.txt.gz`))
-    const examples = pairs.map(([context, completion]) => ({ context, completion }))
-    await writeFile(join(directory, `${split}.jsonl`), jsonLines(examples))
-    counts[split] = pairs.length
-    if (split !== 'train')
-      await writeFile(join(directory, `${split}.references.jsonl`), jsonLines(groupByContext(pairs)))
-  }
-  return counts
 }

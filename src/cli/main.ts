@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, { summary: string; run: Run }>> = {
   train:    { summary: 'Train an adapter, or a base model, from a data file', run: lazily(() => import('./train.ts')) },
   evaluate: { summary: 'Measure an adapter at every rank, and write the curve into it', run: lazily(() => import('./evaluate.ts')) },
   score:    { summary: 'Score outputs or predictions as the official scripts of E2E, WebNLG, DART and GLUE do', run: lazily(() => import('./score.ts')) },
+  dataset:  { summary: 'Fetch and convert E2E, WebNLG, DART and GLUE data', run: lazily(() => import('./dataset.ts')) },
   import:   { summary: 'Make a base model directory of a Hugging Face checkpoint', run: lazily(() => import('./import.ts')) },
   export:   { summary: 'Cut an adapter to a rank, as an ordinary PEFT LoRA', run: lazily(() => import('./export.ts')) },
   bench:    { summary: 'Measure speed on this machine', run: lazily(() => import('./bench.ts')) },

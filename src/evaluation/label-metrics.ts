@@ -1,7 +1,7 @@
 /** Metrics of predicted labels and scores, one row each, as GLUE uses them. All in 0..1, Matthews and correlations in -1..1. */
 
 /** Both go by index: what was predicted, and what is right. */
-export type LabelScore = (predictions: ArrayLike<number>, labels: ArrayLike<number>) => number
+type LabelScore = (predictions: ArrayLike<number>, labels: ArrayLike<number>) => number
 
 export interface LabelMetric {
   readonly higherIsBetter: boolean

@@ -20,7 +20,7 @@ export interface Measurement {
 }
 
 /** Measures a system's outputs, from its file. Of one opened task all systems are measured on the same instances. */
-export type Measure = (hypotheses: string) => Promise<Measurement[]>
+type Measure = (hypotheses: string) => Promise<Measurement[]>
 
 export interface Task {
   readonly references: string
@@ -53,6 +53,8 @@ const lora: View = { text: lowercasedWords, references: 6 }
 const e2e: readonly TextRow[] = [
   { name: 'BLEU', metric: 'bleu', unit: 1 / 100 },
   { name: 'NIST', metric: 'nist' },
+  { name: 'ROUGE_L', metric: 'rouge_l' },
+  { name: 'CIDEr', metric: 'cider' },
   { name: 'NIST_perl', metric: 'nist_perl' },
 ]
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { corpusDocuments, endOfText, splitProse } from '../../models/make/corpus.ts'
-import { corpusStage, e2eStage } from '../../models/make/stages.ts'
+import { corpusStage } from '../../models/make/stages.ts'
 
 const paragraph =
   'It was late. “Who,” said Mr. Low, “is there?” The door--it creaked--didn’t\nopen, and _nobody_ came in from the cold of the road.'
@@ -41,23 +41,9 @@ t.test('every pair and every chunk comes once, ended by the end-of-text token', 
 })
 
 t.test('the stages write the same files for the same seed', async (t) => {
-  const source = t.testdir({
-    'books.txt.gz': gzipSync(books),
-    e2e: Object.fromEntries(
-      ['train', 'valid', 'test'].map((split) => [
-        `${split}.txt.gz`,
-        gzipSync('name : Elm||Elm is a pub . \nname : Elm||A pub is Elm . \n'),
-      ]),
-    ),
-  })
+  const source = t.testdir({ 'books.txt.gz': gzipSync(books) })
   const options = { seed: 5, pairs: 30, prosePasses: 1 }
   for (const run of ['a', 'b']) await corpusStage(join(source, 'books.txt.gz'), join(source, run), options)
   const read = (...path: string[]) => readFile(join(source, ...path), 'utf8')
   t.equal(await read('a', 'pretrain.txt'), await read('b', 'pretrain.txt'))
-  t.same(await e2eStage(join(source, 'e2e'), join(source, 'out')), { train: 2, valid: 2, test: 2 })
-  t.equal((await read('out', 'train.jsonl')).split('\n')[0], '{"context":"name : Elm","completion":"Elm is a pub ."}')
-  t.equal(
-    await read('out', 'test.references.jsonl'),
-    '{"context":"name : Elm","references":["Elm is a pub .","A pub is Elm ."]}\n',
-  )
 })

@@ -15,8 +15,14 @@ export async function readTextFile(file: string): Promise<TextFile> {
   const bytes = await readFile(file).catch((error: unknown) => {
     throw errors.datasetInvalid(file, reasonOf(error))
   })
-  return { file, text: decode(file, unzipped(file, bytes)) }
+  return textFileOf(file, bytes)
 }
+
+/** The same of bytes that are at hand, for instance from an archive. */
+export const textFileOf = (file: string, bytes: Buffer): TextFile => ({
+  file,
+  text: decode(file, unzipped(file, bytes)),
+})
 
 /** The file's name without `.gz`, by which its format is told. */
 export const plainName = (file: string): string => file.replace(/\.gz$/i, '')

@@ -39,7 +39,8 @@ const WebnlgJson = z.object({
 const DartJson = z.array(
   z.object({
     tripleset: z.array(z.tuple([z.string(), z.string(), z.string()])),
-    annotations: z.array(z.object({ text: z.string() })),
+    // An annotation without a text is in the official test file.
+    annotations: z.array(z.object({ text: z.string().nullable() })),
   }),
 )
 
@@ -57,7 +58,7 @@ function parseJson({ file, text }: TextFile): TripleSet[] {
     return dart.data.map(({ tripleset, annotations }) => ({
       category: null,
       triples: tripleset,
-      texts: annotations.map((annotation) => annotation.text),
+      texts: annotations.flatMap(({ text: said }) => (said?.trim() ? [said] : [])),
     }))
   }
   const webnlg = WebnlgJson.safeParse(json)
@@ -110,7 +111,7 @@ function parseXml({ file, text }: TextFile): TripleSet[] {
   })
   parser.on('closetag', ({ name }) => {
     if (name === 'mtriple') entry.triples.push(tripleOf(content, file, parser.line))
-    if (name === 'lex' && !notGood.includes(comment)) entry.texts.push(content)
+    if (name === 'lex' && !notGood.includes(comment) && content.trim() !== '') entry.texts.push(content)
     if (name === 'entry') sets.push(entry)
   })
   parser.on('error', ({ message }) => {
