@@ -65,7 +65,7 @@ export const errors = {
       ...facts,
     }),
   datasetInvalid: (file: string, reason: string, facts?: ErrorFacts) =>
-    new DyloraError('dataset_invalid', `Dataset '${file}' is not usable: ${reason}`, { file, ...facts }),
+    new DyloraError('dataset_invalid', `File '${file}' is not usable: ${reason}`, { file, ...facts }),
   deviceUnavailable: (device: string, reason: string) =>
     new DyloraError('device_unavailable', `Device '${device}' is not available: ${reason}`, { device }),
   overloaded: (message: string, facts?: ErrorFacts) => new DyloraError('overloaded', message, facts),

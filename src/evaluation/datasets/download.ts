@@ -29,7 +29,6 @@ export async function download(options: DownloadOptions): Promise<string> {
   const { url, path, sha256 } = options
   const there = await digestOf(path)
   if (there !== null && (sha256 === null || there === sha256)) return there
-  await mkdir(dirname(path), { recursive: true })
   const part = `${path}.part`
   await loadWhole(options, part)
   const got = await digestOf(part)
@@ -78,6 +77,7 @@ async function loadRest(url: string, part: string, have: number, silenceMs: numb
     const response = await fetch(url, { headers, signal: silence.signal })
     const from = startOf(response, url, tag === null ? 0 : have)
     if (from === null || response.body === null) return await response.body?.cancel()
+    await mkdir(dirname(part), { recursive: true })
     await rememberTag(part, response)
     const handle = await open(part, from === 0 ? 'w' : 'a')
     // The stream closes the handle.

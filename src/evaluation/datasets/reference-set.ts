@@ -37,11 +37,12 @@ interface Output {
   readonly text: string
 }
 
-/** Columns of system outputs as the E2E challenge has them. */
-const outputColumns = {
-  context: ['MR', 'source', 'src', 'input', 'meaning_representation', 'context'],
+/** Columns of system outputs as the E2E challenge has them; of the inputs there may be none. */
+const inputColumn = { context: ['MR', 'source', 'src', 'input', 'meaning_representation', 'context'] } as const
+const textColumn = {
   text: ['output', 'system output', 'hypothesis', 'hyp', 'prediction', 'sys', 'text', 'ref'],
 } as const
+const outputColumns = { ...inputColumn, ...textColumn } as const
 
 const JsonOutput = z.union([
   z.string().transform((text) => ({ context: null, text })),
@@ -90,6 +91,10 @@ function outputsOf(source: TextFile): Output[] {
   if (/\.jsonl$/i.test(plainName(source.file))) return jsonOutputs(source)
   const rows = hasOutputHeader(source) ? quotedRows(source, delimiterOf(source)) : null
   if (rows === null) return linesOf(source.text).map((text, i) => ({ line: i + 1, context: null, text }))
+  const header = rows[0]?.fields ?? []
+  if (columnsOf(header, inputColumn) === null && columnsOf(header, textColumn) !== null) {
+    return readColumns(source, rows, textColumn).map(({ line, values }) => ({ line, context: null, ...values }))
+  }
   return readColumns(source, rows, outputColumns).map(({ line, values }) => ({ line, ...values }))
 }
 

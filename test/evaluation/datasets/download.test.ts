@@ -92,7 +92,7 @@ t.test('a wrong checksum is refused and nothing is left, so that the next call b
   const wrong = '0'.repeat(64)
   await t.rejects(download({ url, path, sha256: wrong, ...fast }), {
     code: 'dataset_invalid',
-    message: `Dataset '${url}' is not usable: expected the SHA-256 ${wrong}, got ${sha256}`,
+    message: `File '${url}' is not usable: expected the SHA-256 ${wrong}, got ${sha256}`,
   })
   t.same(await readdir(join(path, '..')), [])
 })
@@ -111,8 +111,9 @@ t.test('what is not there is told at once, what may pass is tried again', async 
   const options = { url: silent.url, path: silent.path, sha256, attempts: 2, waitMs: 1, silenceMs: 50 }
   await t.rejects(download(options), { code: 'dataset_invalid', message: /the download failed: / })
   t.equal(silent.requests.length, 2)
-  const nobody = { ...options, url: 'http://127.0.0.1:1/x' }
+  const nobody = { ...options, url: 'http://127.0.0.1:1/x', path: join(silent.path, '..', 'new', 'file.txt') }
   await t.rejects(download(nobody), { code: 'dataset_invalid', message: /the download failed: fetch failed \(/ })
+  t.notOk(existsSync(join(nobody.path, '..')), 'not even a directory is left')
 })
 
 t.test('a file without a published checksum is held to that of its first download', async (t) => {

@@ -64,6 +64,7 @@ t.test('references that cannot be used are refused with the line', async (t) => 
     'bare.csv': ['mr,ref\n', /got none below the header/],
     'field.csv': ['mr,ref\n"a\nb",c\nd\n', /line 4: expected 2 columns as in the header, got 1/],
     'blank.csv': ['mr,ref\na,b\na,\n', /line 3: expected a reference, got an empty field/],
+    'begin.csv': ['mr,ref\n"a\r\nb\n",\n', /line 2: expected a reference, got an empty field/],
     'nameless.csv': ['mr,ref\n,b\n', /line 2: expected an MR, got an empty field/],
     'open.csv': ['mr,ref\na,"b\n', /line \d: Quote Not Closed/],
     'gap.txt': ['A pub.\n\n\nAn inn.\n', /line 3: expected a reference, got a second blank line/],
@@ -85,10 +86,11 @@ t.test('outputs go by line, or by MR where the file has them', async (t) => {
       .replace('tab\n', 'tab"\n'),
     'rows.csv': `output,mr\n"","${fig}"\n"first\twith a tab","${elm.replaceAll('"', '""')}"\n"","${fig}"\n`,
     'rows.jsonl': `{"mr":${JSON.stringify(fig)},"hyp":""}\n{"mr":${JSON.stringify(elm)},"hyp":"first\\twith a tab"}\n`,
+    'texts.csv': 'id,output\n1,first\twith a tab\n2,\n',
     'strings.jsonl': '"first\\twith a tab"\n""\n',
   })
   const set = await readE2eReferences(join(directory, 'refs.csv'))
-  for (const name of ['lines', 'spare', 'rows.tsv', 'rows.csv', 'rows.jsonl', 'strings.jsonl']) {
+  for (const name of ['lines', 'spare', 'rows.tsv', 'rows.csv', 'rows.jsonl', 'texts.csv', 'strings.jsonl']) {
     t.same((await readOutputs(join(directory, name), [set])).hypotheses, ['first\twith a tab', ''], name)
   }
 })
