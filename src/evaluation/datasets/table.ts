@@ -11,10 +11,11 @@ export interface Row {
 /** Rows of a file whose fields may be quoted and may then hold delimiters, doubled quotes and line ends. */
 export function quotedRows({ file, text }: TextFile, delimiter: ',' | '\t'): Row[] {
   try {
-    const records = parse(text, {
+    // With one kind of line end, lines within fields are counted right.
+    const records = parse(text.replaceAll(text.includes('\n') ? '\r\n' : '\r', '\n'), {
       delimiter,
       info: true,
-      record_delimiter: text.includes('\n') ? ['\r\n', '\n'] : '\r',
+      record_delimiter: '\n',
       relax_column_count: true,
       // A quote inside an unquoted field, and text after a closing quote, are taken as they are.
       relax_quotes: true,
