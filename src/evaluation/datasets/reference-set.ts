@@ -1,9 +1,8 @@
 /** What outputs are scored against, and the outputs themselves once they are in the order of their references. */
-import { z } from 'zod'
 import { errors } from '../../errors.ts'
 import { groupByContext, type Pair, type ReferenceGroup } from '../references.ts'
-import { columnsOf, delimiterOf, quotedRows, readColumns } from './table.ts'
-import { excerpt, invalidLine, linesOf, plainName, readTextFile, type TextFile } from './text-file.ts'
+import { type Output, outputsOf } from './outputs.ts'
+import { excerpt, invalidLine, readTextFile } from './text-file.ts'
 
 export interface ReferenceSet {
   /** What one output answers, for messages: `distinct MR`. */
@@ -30,40 +29,8 @@ export interface Outputs {
   readonly hypotheses: readonly string[]
 }
 
-/** One output of a system, and what it answers where the file says so. */
-interface Output {
-  readonly line: number
-  readonly context: string | null
-  readonly text: string
-}
-
-/** Columns of system outputs as the E2E challenge has them; of the inputs there may be none. */
-const inputColumn = { context: ['MR', 'source', 'src', 'input', 'meaning_representation', 'context'] } as const
-const textColumn = {
-  text: ['output', 'system output', 'hypothesis', 'hyp', 'prediction', 'sys', 'text', 'ref'],
-} as const
-const outputColumns = { ...inputColumn, ...textColumn } as const
-
-const JsonOutput = z.union([
-  z.string().transform((text) => ({ context: null, text })),
-  z
-    .object({
-      context: z.string().optional(),
-      mr: z.string().optional(),
-      output: z.string().optional(),
-      hypothesis: z.string().optional(),
-      hyp: z.string().optional(),
-      prediction: z.string().optional(),
-      completion: z.string().optional(),
-    })
-    .transform(({ context, mr, output, hypothesis, hyp, prediction, completion }) => ({
-      context: context ?? mr ?? null,
-      text: output ?? hypothesis ?? hyp ?? prediction ?? completion,
-    })),
-])
-
 /**
- * Reads a system's outputs: one a line, in the order of the references, or TSV, CSV and JSON lines that may name the
+ * Reads a system's outputs: one a line, in the order of the references, or TSV, CSV and JSON that may name the
  * inputs and then come in any order. An empty line is an empty output. Where the references can be counted in several
  * ways, the set with as many instances as there are outputs is taken. Throws `dataset_invalid` for other counts.
  */
@@ -85,48 +52,6 @@ export async function readOutputs(file: string, sets: readonly [ReferenceSet, ..
     expected: sets[0].references.length,
     got: outputs.length,
   })
-}
-
-function outputsOf(source: TextFile): Output[] {
-  if (/\.jsonl$/i.test(plainName(source.file))) return jsonOutputs(source)
-  const rows = hasOutputHeader(source) ? quotedRows(source, delimiterOf(source)) : null
-  if (rows === null) return linesOf(source.text).map((text, i) => ({ line: i + 1, context: null, text }))
-  const header = rows[0]?.fields ?? []
-  if (columnsOf(header, inputColumn) === null && columnsOf(header, textColumn) !== null) {
-    return readColumns(source, rows, textColumn).map(({ line, values }) => ({ line, context: null, ...values }))
-  }
-  return readColumns(source, rows, outputColumns).map(({ line, values }) => ({ line, ...values }))
-}
-
-/** A name of a table promises a header; any other file is a table where its first line is one. */
-function hasOutputHeader(source: TextFile): boolean {
-  if (/\.(csv|tsv)$/i.test(plainName(source.file))) return true
-  const first = { file: source.file, text: linesOf(source.text)[0] ?? '' }
-  return (
-    columnsOf(
-      first.text.split(delimiterOf(first)).map((name) => name.replaceAll('"', '')),
-      outputColumns,
-    ) !== null
-  )
-}
-
-function jsonOutputs({ file, text }: TextFile): Output[] {
-  return linesOf(text).flatMap((json, i) => {
-    if (json.trim() === '') return []
-    const parsed = JsonOutput.safeParse(parseJson(file, i + 1, json))
-    if (!parsed.success || parsed.data.text === undefined) {
-      throw invalidLine(file, i + 1, `expected a string or an object with an output, got '${excerpt(json)}'`)
-    }
-    return [{ line: i + 1, context: parsed.data.context, text: parsed.data.text }]
-  })
-}
-
-function parseJson(file: string, line: number, json: string): unknown {
-  try {
-    return JSON.parse(json)
-  } catch (error) {
-    throw invalidLine(file, line, error instanceof Error ? error.message : String(error))
-  }
 }
 
 /** Null where the number is another. Blank lines after the last output are no outputs. */

@@ -87,10 +87,20 @@ t.test('outputs go by line, or by MR where the file has them', async (t) => {
     'rows.csv': `output,mr\n"","${fig}"\n"first\twith a tab","${elm.replaceAll('"', '""')}"\n"","${fig}"\n`,
     'rows.jsonl': `{"mr":${JSON.stringify(fig)},"hyp":""}\n{"mr":${JSON.stringify(elm)},"hyp":"first\\twith a tab"}\n`,
     'texts.csv': 'id,output\n1,first\twith a tab\n2,\n',
+    'rows.json': `[{"mr":${JSON.stringify(fig)},"hyp":""},\n{"mr":${JSON.stringify(elm)},"hyp":"first\\twith a tab"}]`,
     'strings.jsonl': '"first\\twith a tab"\n""\n',
   })
   const set = await readE2eReferences(join(directory, 'refs.csv'))
-  for (const name of ['lines', 'spare', 'rows.tsv', 'rows.csv', 'rows.jsonl', 'texts.csv', 'strings.jsonl']) {
+  for (const name of [
+    'lines',
+    'spare',
+    'rows.tsv',
+    'rows.csv',
+    'rows.jsonl',
+    'rows.json',
+    'texts.csv',
+    'strings.jsonl',
+  ]) {
     t.same((await readOutputs(join(directory, name), [set])).hypotheses, ['first\twith a tab', ''], name)
   }
 })
@@ -114,6 +124,8 @@ t.test('outputs that do not go with the references are refused with the line', a
       /expected an output for each distinct MR, got none for 'name\[The "Elm"\], near\[Oak\]'/,
     ],
     'not.jsonl': ['"a"\n3\n', /line 2: expected a string or an object with an output, got '3'/],
+    'not.json': ['["a", {"text": "b"}]', /item 2: expected a string or an object with an output, got '\{"text":"b"\}'/],
+    'no-array.json': ['{"a": "b"}', /expected a JSON array of outputs/],
     'broken.jsonl': ['"a"\n{\n', /line 2: /],
   }
   const directory = t.testdir({
