@@ -136,6 +136,32 @@ t.test('the text is cut as by a search in the whole, wherever the tokens divide 
   )
 })
 
+t.test('a fork goes on as the original does, and neither hears of the other', async () => {
+  // Single bytes, of characters of one to four: also in orders that make none.
+  const bytes = [...Buffer.from('aé€😀')]
+  const tokens = vocabulary(...bytes.map((byte) => [byte]), 'a', 'é', '😀')
+  const anyIds = fc.array(
+    fc.oneof(
+      fc.nat({ max: bytes.length + 2 }).map((id) => [id]),
+      fc.constant([6, 7, 8]),
+      fc.constant([9]),
+    ),
+  )
+  const anyStop = fc.array(fc.string({ unit: fc.constantFrom('a', 'é', '😀'), minLength: 1 }), { maxLength: 2 })
+  fc.assert(
+    fc.property(anyIds, anyIds, anyIds, anyStop, (before, after, other, stop) => {
+      const original = new Detokenizer(tokens, stop)
+      for (const id of before.flat()) original.push(id)
+      const fork = original.fork()
+      const elsewhere = original.fork()
+      for (const id of other.flat()) elsewhere.push(id)
+      const pieces = (detokenizer: Detokenizer) => JSON.stringify(stream(detokenizer, after.flat()))
+      return pieces(fork) === pieces(original)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
 t.test('an empty stop string is refused', async (t) => {
   t.throws(() => new Detokenizer(tokenizer, ['a', '']), { code: 'validation', facts: { pointer: '/parameters/stop' } })
 })
