@@ -74,8 +74,11 @@ export function parseScoreOptions(args: string[]): ScoreOptions | null {
     against: values.against,
     metrics: values.metrics?.split(',').map((name) => name.trim()),
     json: values.json ?? false,
-    bootstrap: count('bootstrap', values.bootstrap) ?? (values.against === undefined ? 0 : 1000),
-    seed: count('seed', values.seed) ?? 42,
+    bootstrap:
+      values.against === undefined
+        ? (count('bootstrap', values.bootstrap, 0) ?? 0)
+        : (count('bootstrap', values.bootstrap, 1) ?? 1000),
+    seed: count('seed', values.seed, 0) ?? 42,
   }
 }
 
@@ -113,8 +116,10 @@ function required(name: string, value: string | undefined): string {
   return value
 }
 
-function count(name: string, value: string | undefined): number | undefined {
+function count(name: string, value: string | undefined, least: number): number | undefined {
   if (value === undefined) return undefined
-  if (!/^\d{1,9}$/.test(value)) throw errors.validation(`--${name}: expected a whole number from 0, got '${value}'`)
+  if (!/^\d{1,9}$/.test(value) || Number(value) < least) {
+    throw errors.validation(`--${name}: expected a whole number from ${least}, got '${value}'`)
+  }
   return Number(value)
 }

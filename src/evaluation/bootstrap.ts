@@ -27,7 +27,7 @@ export const confidence95 = (
 
 /** The same of any score: `scoreOf` gets indices into the `size` instances. Resamples without a score do not count. */
 export function interval95(size: number, scoreOf: ScoreOf, options: BootstrapOptions = {}): readonly [number, number] {
-  return percentiles95([...resamples(size, options)].map(scoreOf))
+  return percentiles95(Array.from(resamples(size, options), scoreOf))
 }
 
 export interface PairedComparison {
@@ -58,9 +58,9 @@ export function pairedBootstrap(
 /** The same of any score of two systems on the same `size` instances. */
 export function pairedComparison(size: number, a: ScoreOf, b: ScoreOf, options: PairedOptions = {}): PairedComparison {
   const sign = options.higherIsBetter === false ? -1 : 1
-  const differences = [...resamples(size, options)]
-    .map((indices) => a(indices) - b(indices))
-    .filter((drawn) => !Number.isNaN(drawn))
+  const differences = Array.from(resamples(size, options), (indices) => a(indices) - b(indices)).filter(
+    (drawn) => !Number.isNaN(drawn),
+  )
   const pValue = differences.filter((drawn) => sign * drawn <= 0).length / differences.length
   return { difference: a() - b(), ci95: percentiles95(differences), pValue }
 }

@@ -113,6 +113,10 @@ t.test('a mistake on the command line names the option, and help the formats', a
   await rejects(['--task', 'dart', '--references', 'a', '--hypotheses', 'b', 'c'], /Expected an option, got 'c'/)
   const given = ['--task', 'e2e', '--references', 'a', '--hypotheses', 'b']
   await rejects([...given, '--bootstrap', 'few'], /^--bootstrap: expected a whole number from 0/)
+  await rejects(
+    [...given, '--bootstrap', '0', '--against', 'c'],
+    /^--bootstrap: expected a whole number from 1, got '0'/,
+  )
   await rejects([...given, '--seed', 'x'], /^--seed/)
   await t.rejects(run([...given, '--ref', 'x']), { code: 'ERR_PARSE_ARGS_UNKNOWN_OPTION' })
   const directory = t.testdir({ refs: references, hyps: hypotheses })
