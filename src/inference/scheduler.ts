@@ -7,7 +7,7 @@ export interface RankRows {
 }
 
 /** What a request takes of the batch. */
-export interface Load extends RankRows {
+interface Load extends RankRows {
   /** Slots of the cache: more than one for several texts or beams. */
   readonly slots: number
 }

@@ -152,7 +152,7 @@ t.test('a fork goes on as the original does, and neither hears of the other', as
     fc.property(anyIds, anyIds, anyIds, anyStop, (before, after, other, stop) => {
       const original = new Detokenizer(tokens, stop)
       for (const id of before.flat()) original.push(id)
-      const fork = original.fork()
+      const fork = original.fork().fork()
       const elsewhere = original.fork()
       for (const id of other.flat()) elsewhere.push(id)
       const pieces = (detokenizer: Detokenizer) => JSON.stringify(stream(detokenizer, after.flat()))
