@@ -37,6 +37,13 @@ const settingNames: Readonly<Record<string, string>> = Object.fromEntries(
   Object.keys(TrainingSettings.shape).map((name) => [kebab(name), name]),
 )
 
+/** The arguments that give a run these settings. */
+export function settingArguments(settings: Partial<TrainingSettings>): string[] {
+  return Object.entries(settings).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${kebab(name)}`, String(value)],
+  )
+}
+
 export function trainHelp(): string {
   const settings = Object.entries(settingNames).map(([option, name]): [string, string] => {
     const schema = TrainingSettings.shape[name as keyof TrainingSettings]

@@ -31,10 +31,15 @@ export async function run(args: string[]): Promise<number> {
   return 0
 }
 
-/** Aborted by the first SIGINT or SIGTERM: the step under way is finished and a checkpoint written. */
+/**
+ * Aborted by the first SIGINT or SIGTERM, and when a parent that holds a channel to this process is gone: the step under
+ * way is finished and a checkpoint written.
+ */
 function stopSignal(): AbortSignal {
   const controller = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
+  for (const name of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.once(name, () => controller.abort())
+  // Listening must not keep a finished run alive.
+  process.channel?.unref()
   return controller.signal
 }
 

@@ -171,7 +171,7 @@ export function trainingGraph(base: BaseModel, options: TrainingGraphOptions): T
     externalDataDirectory: dirname(base.weights.path),
     adapted: lora.adapted,
     learned: [...learned].map(([name, { shape }]) => ({ name, gradient: `gradient.${name}`, shape })),
-    flops: (dims) => matrixFlops([loss, ...gradients], dims),
+    flops: matrixFlops([loss, ...gradients]),
     dropoutMasks: dropout.masks,
   }
 }

@@ -14,18 +14,23 @@ const innerDim: { readonly [O in Op]?: (node: Node) => Dim } = {
   },
 }
 
-/** Floating-point operations of all matrix products that the outputs reach, two for each multiply-add. */
-export function matrixFlops(outputs: readonly Value[], dims: Readonly<Record<string, number>>): number {
-  const size = (dim: Dim): number => {
-    const value = typeof dim === 'number' ? dim : dims[dim]
-    if (value === undefined)
-      throw new RangeError(`expected a size for dimension ${dim}, got ${Object.keys(dims).join(', ')}`)
-    return value
-  }
-  return topologicalOrder(outputs).reduce((flops, node) => {
+/**
+ * Floating-point operations of all matrix products that the outputs reach, two for each multiply-add, as a function of the
+ * sizes of the named dimensions.
+ */
+export function matrixFlops(outputs: readonly Value[]): (dims: Readonly<Record<string, number>>) => number {
+  const products = topologicalOrder(outputs).flatMap((node) => {
     const inner = innerDim[node.op]?.(node)
     const [output] = node.types
-    if (inner === undefined || output === undefined) return flops
-    return flops + 2 * size(inner) * output.shape.reduce<number>((product, dim) => product * size(dim), 1)
-  }, 0)
+    return inner === undefined || output === undefined ? [] : [[inner, ...output.shape]]
+  })
+  return (dims) => {
+    const size = (dim: Dim): number => {
+      const value = typeof dim === 'number' ? dim : dims[dim]
+      if (value === undefined)
+        throw new RangeError(`expected a size for dimension ${dim}, got ${Object.keys(dims).join(', ')}`)
+      return value
+    }
+    return products.reduce((flops, factors) => flops + factors.reduce<number>((all, dim) => all * size(dim), 2), 0)
+  }
 }

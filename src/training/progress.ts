@@ -16,6 +16,7 @@ export class Progress {
   /** Running means, by rank; 0 holds the mean over all steps. */
   readonly #losses = new Map<number, number>()
   #tokens = 0
+  #flops = 0
   #milliseconds = 0
   #steps = 0
 
@@ -33,6 +34,7 @@ export class Progress {
   step(report: StepReport): void {
     this.#steps += 1
     this.#tokens += report.tokens
+    this.#flops += report.flops
     this.#milliseconds += report.milliseconds
     for (const rank of new Set([0, report.rank ?? 0])) {
       const mean = this.#losses.get(rank) ?? report.loss
@@ -59,6 +61,10 @@ export class Progress {
       loss_by_rank: Object.fromEntries(ranks.map(([rank, loss]) => [rank, round(loss, 4)])),
       learning_rate: Number(learningRate.toPrecision(4)),
       gradient_norm: round(gradientNorm, 4),
+      since_start: {
+        ...{ steps: this.#steps, tokens: this.#tokens, flops: this.#flops },
+        ...{ seconds: round(this.#milliseconds / 1000, 3), processor_seconds: round(processorSeconds(), 3) },
+      },
       tokens_per_second: Math.round((1000 * this.#tokens) / this.#milliseconds),
       seconds_left: Math.round(((steps - step) * this.#milliseconds) / this.#steps / 1000),
     }
@@ -76,6 +82,12 @@ const round = (value: number, digits: number): number => Number(value.toFixed(di
 
 const format = ([key, value]: [string, unknown]): string =>
   `${key.replaceAll('_', ' ')} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
+
+/** Of this process, all threads together. */
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
 
 /** 75 -> `1m15s`. */
 function duration(seconds: number): string {

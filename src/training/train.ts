@@ -6,6 +6,7 @@ import type { TensorData } from '../onnx/session.ts'
 import { adamW, type Parameter, sumOfSquares } from './adamw.ts'
 import { BatchOrder } from './batches.ts'
 import { type Fingerprint, readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { stepFlops } from './cost.ts'
 import type { Dataset } from './data.ts'
 import { createLearner, type Learner, type StepPlan } from './learner.ts'
 import { randomSource } from './random.ts'
@@ -24,6 +25,8 @@ export interface StepReport {
   readonly gradientNorm: number
   /** Tokens that went through the model, padding left out. */
   readonly tokens: number
+  /** Floating-point operations of the matrix products, padding and gradients included. */
+  readonly flops: number
   readonly milliseconds: number
 }
 
@@ -111,6 +114,7 @@ async function trainStep(
     learningRate,
     gradientNorm,
     tokens: batches.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),
+    flops: stepFlops(learner, laidOut, plans),
     milliseconds: performance.now() - started,
   }
 }

@@ -1,6 +1,6 @@
 /** Options of `dylora train`: made from the schema of the settings, refused by name. */
 import t from 'tap'
-import { parseTrainOptions, trainHelp } from '../../src/cli/train-options.ts'
+import { parseTrainOptions, settingArguments, trainHelp } from '../../src/cli/train-options.ts'
 import { TrainingSettings } from '../../src/training/settings.ts'
 
 const required = ['--base', 'b', '--data', 'd.jsonl', '--out', 'o']
@@ -60,4 +60,9 @@ t.test('what is wrong is named', async (t) => {
   ]
   for (const [args, message] of cases) t.throws(() => parseTrainOptions(args), { code: 'validation', message })
   t.throws(() => parseTrainOptions([...required, '--rnak', '4']), /--rnak/)
+})
+
+t.test('settings become arguments that give the same settings', async (t) => {
+  const settings = TrainingSettings.parse({ steps: 7, targetModules: ['q_proj', 'v_proj'], learningRate: 1.5e-7 })
+  t.same(parseTrainOptions([...required, ...settingArguments(settings)])?.settings, settings)
 })
