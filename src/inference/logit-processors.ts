@@ -14,7 +14,7 @@ interface Processor {
 }
 
 /**
- * The repetition penalty and the ban on n-grams count prompt and output, as in transformers, vLLM and
+ * The repetition penalty and, by default, the ban on n-grams count prompt and output, as in transformers, vLLM and
  * text-generation-inference; the frequency and presence penalties the output alone, as in vLLM and OpenAI's API.
  */
 const processors: readonly Processor[] = [
@@ -67,8 +67,10 @@ function penalizeFrequency(scores: Float32Array, { generated }: History, paramet
   for (const [id, count] of counts) scores[id] = (scores[id] as number) - count * frequencyPenalty - presencePenalty
 }
 
-function banNgrams(scores: Float32Array, { prompt, generated }: History, { noRepeatNgramSize }: SamplingParameters) {
-  for (const id of completions([...prompt, ...generated], noRepeatNgramSize)) scores[id] = Number.NEGATIVE_INFINITY
+function banNgrams(scores: Float32Array, { prompt, generated }: History, parameters: SamplingParameters): void {
+  const { noRepeatNgramSize, noRepeatNgramScope } = parameters
+  const ids = noRepeatNgramScope === 'output' ? generated : [...prompt, ...generated]
+  for (const id of completions(ids, noRepeatNgramSize)) scores[id] = Number.NEGATIVE_INFINITY
 }
 
 /** The tokens that would make the last n-gram one that was there before. */

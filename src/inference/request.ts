@@ -22,8 +22,10 @@ export interface SamplingParameters {
   readonly frequencyPenalty: number
   /** 0 changes nothing. */
   readonly presencePenalty: number
-  /** No run of so many tokens comes twice in prompt and output; 0 bans none. */
+  /** No run of so many tokens comes twice; 0 bans none. */
   readonly noRepeatNgramSize: number
+  /** Where a run may not come twice: with the prompt, no name of so many tokens can be taken over from it. */
+  readonly noRepeatNgramScope: 'prompt_and_output' | 'output'
   /** The same seed gives the same text, alone or in a batch. Drawn by the engine when null. */
   readonly seed: number | null
 }
@@ -39,6 +41,7 @@ export const greedySampling: SamplingParameters = {
   frequencyPenalty: 0,
   presencePenalty: 0,
   noRepeatNgramSize: 0,
+  noRepeatNgramScope: 'prompt_and_output',
   seed: null,
 }
 
@@ -54,6 +57,15 @@ export interface BeamSearchParameters {
    */
   readonly earlyStopping: boolean | 'never'
 }
+
+/**
+ * How the paper decodes: LoRA's `gpt2_beam.py` (examples/NLG of microsoft/LoRA) with its settings for E2E, whose n-grams are
+ * those of the output alone.
+ */
+export const paperDecoding = {
+  beamSearch: { beams: 10, lengthPenalty: 0.8, earlyStopping: false },
+  sampling: { ...greedySampling, noRepeatNgramSize: 4, noRepeatNgramScope: 'output' },
+} as const satisfies Partial<GenerateRequest>
 
 export interface GenerateRequest {
   readonly inputs: string

@@ -222,6 +222,7 @@ function samplingOf(given: Parameters): SamplingParameters {
     frequencyPenalty: given.frequency_penalty ?? 0,
     presencePenalty: given.presence_penalty ?? 0,
     noRepeatNgramSize: given.no_repeat_ngram_size ?? 0,
+    noRepeatNgramScope: 'prompt_and_output',
     seed: given.seed ?? null,
   }
 }

@@ -2,7 +2,13 @@
 import t from 'tap'
 import { readTokenizer } from '../../src/dylora/tokenizer.ts'
 import { Engine } from '../../src/inference/engine.ts'
-import { type BeamSearchParameters, type GenerateRequest, greedySampling } from '../../src/inference/request.ts'
+import { LogitProcessors } from '../../src/inference/logit-processors.ts'
+import {
+  type BeamSearchParameters,
+  type GenerateRequest,
+  greedySampling,
+  paperDecoding,
+} from '../../src/inference/request.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
 import { type GoldenBeams, goldenBeams, goldenNewTokens } from '../fixtures/beams.ts'
 import { request, testEngine } from '../fixtures/engine.ts'
@@ -91,6 +97,17 @@ t.test('no n-gram comes twice in prompt and output, with or without a search', a
       t.equal(new Set(ngrams).size, ngrams.length - (ofPrompt.length - new Set(ofPrompt).size), `${n}`)
     }
   }
+})
+
+t.test("the paper's decoding may say again what the prompt says, but not what it said itself", async (t) => {
+  const { engine } = await testEngine(t)
+  const { tokens } = await engine.submit(request(text, { ...paperDecoding, maxNewTokens: 40 })).result
+  const ngrams = tokens.slice(3).map((_, i) => ids({ tokens: tokens.slice(i, i + 4) }).join())
+  t.equal(new Set(ngrams).size, ngrams.length)
+  const promptIds = (await engine.submit(request(text, { prefillDetails: true })).result).prefill.map(({ id }) => id)
+  const logits = new Float32Array(300)
+  const after = { prompt: promptIds, generated: promptIds.slice(0, 3) }
+  t.same(new LogitProcessors(paperDecoding.sampling).apply(logits, after), logits)
 })
 
 t.test('one beam is greedy decoding', async (t) => {

@@ -3,20 +3,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { SamplingParameters } from '../../src/inference/request.ts'
 import { drawSeed, logprobsAt, logSumExp, Sampler, topTokens } from '../../src/inference/sampling.ts'
+import { neutralSampling } from '../fixtures/samplers.ts'
 
-const neutral: SamplingParameters = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  noRepeatNgramSize: 0,
-  seed: null,
-}
-const greedy = { ...neutral, temperature: 0 }
+const greedy = { ...neutralSampling, temperature: 0 }
 
 function softmax(logits: ArrayLike<number>, temperature = 1): number[] {
   const weights = Array.from(logits, (logit) => Math.exp((logit - Math.max(...Array.from(logits))) / temperature))
@@ -116,7 +105,7 @@ t.test('only tokens that a full sort keeps are drawn', async () => {
   })
   fc.assert(
     fc.property(anyLogits, anyParameters, fc.nat(), (logits, some, seed) => {
-      const parameters = { ...neutral, ...some }
+      const parameters = { ...neutralSampling, ...some }
       const kept = naive(logits, parameters)
       return ids(new Sampler(parameters, seed, []), logits, 20).every((id) => (kept.get(id) ?? 0) > 0)
     }),
@@ -132,7 +121,7 @@ for (const [name, some] of Object.entries({
   'top-k, top-p and min-p': { topK: 20, topP: 0.9, minP: 0.05, temperature: 1.5 },
 })) {
   t.test(`many draws come close to the distribution: ${name}`, async (t) => {
-    const parameters = { ...neutral, ...some }
+    const parameters = { ...neutralSampling, ...some }
     const logits = someLogits(40)
     const expected = naive(logits, parameters)
     const found = frequencies(logits, parameters, 40_000)
@@ -148,7 +137,7 @@ for (const [name, some] of Object.entries({
 t.test('a large vocabulary keeps the same nucleus, flat or peaked', async (t) => {
   for (const spread of [0.1, 4, 20]) {
     const logits = someLogits(5000, spread)
-    const parameters = { ...neutral, topP: 0.3 }
+    const parameters = { ...neutralSampling, topP: 0.3 }
     const kept = naive(logits, parameters)
     t.ok(
       ids(new Sampler(parameters, 5, []), logits, 300).every((id) => kept.has(id)),
@@ -159,13 +148,13 @@ t.test('a large vocabulary keeps the same nucleus, flat or peaked', async (t) =>
 
 t.test('top-p keeps one token even at 0, and of equals as many as it needs', async (t) => {
   const equal = new Float32Array(10)
-  t.strictSame([...frequencies(equal, { ...neutral, topP: 0 }, 50).keys()], [0])
-  t.strictSame([...frequencies(equal, { ...neutral, topP: 0.25 }, 200).keys()].sort(), [0, 1, 2])
+  t.strictSame([...frequencies(equal, { ...neutralSampling, topP: 0 }, 50).keys()], [0])
+  t.strictSame([...frequencies(equal, { ...neutralSampling, topP: 0.25 }, 200).keys()].sort(), [0, 1, 2])
 })
 
 t.test('the same seed repeats, other seeds differ, also beyond 32 bits', async (t) => {
   const logits = someLogits(100)
-  const run = (seed: number) => ids(new Sampler(neutral, seed, []), logits, 30)
+  const run = (seed: number) => ids(new Sampler(neutralSampling, seed, []), logits, 30)
   for (const seed of [0, 1, -1, 2 ** 32 - 1, 2 ** 40 + 1]) {
     t.strictSame(run(seed), run(seed))
     t.notSame(run(seed), run(seed + 1))
@@ -175,9 +164,9 @@ t.test('the same seed repeats, other seeds differ, also beyond 32 bits', async (
 
 t.test('a request draws the same alone and between others', async (t) => {
   const logits = someLogits(100)
-  const alone = ids(new Sampler(neutral, 7, []), logits, 30)
-  const sampler = new Sampler(neutral, 7, [])
-  const other = new Sampler(neutral, 8, [])
+  const alone = ids(new Sampler(neutralSampling, 7, []), logits, 30)
+  const sampler = new Sampler(neutralSampling, 7, [])
+  const other = new Sampler(neutralSampling, 8, [])
   const between = Array.from(alone, () => {
     other.next(logits)
     return sampler.next(logits).id
@@ -189,7 +178,7 @@ t.test('first draws of neighbouring seeds are spread evenly', async (t) => {
   const logits = new Float32Array(10)
   const counts = new Array<number>(10).fill(0)
   for (let seed = 0; seed < 2000; seed++) {
-    const { id } = new Sampler(neutral, seed, []).next(logits)
+    const { id } = new Sampler(neutralSampling, seed, []).next(logits)
     counts[id] = (counts[id] ?? 0) + 1
   }
   t.ok(
@@ -224,7 +213,10 @@ t.test('penalties leave the logits and the reported log-probability as they are'
 })
 
 t.test('a tiny temperature is greedy', async (t) => {
-  t.strictSame(ids(new Sampler({ ...neutral, temperature: 1e-300 }, 1, []), Float32Array.of(1, 3, 2.9), 3), [1, 1, 1])
+  t.strictSame(
+    ids(new Sampler({ ...neutralSampling, temperature: 1e-300 }, 1, []), Float32Array.of(1, 3, 2.9), 3),
+    [1, 1, 1],
+  )
 })
 
 t.test('logits that are no distribution fail with the token and the value', async (t) => {

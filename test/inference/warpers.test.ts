@@ -34,8 +34,8 @@ t.test('leaves the tokens that transformers leaves, as likely', async (t) => {
 })
 
 t.test('an n-gram is banned by its first tokens, in prompt or output or across', async (t) => {
-  const scores = (n: number, prompt: number[], generated: number[]) => {
-    const processors = new LogitProcessors({ ...neutralSampling, noRepeatNgramSize: n })
+  const scores = (n: number, prompt: number[], generated: number[], some: object = {}) => {
+    const processors = new LogitProcessors({ ...neutralSampling, noRepeatNgramSize: n, ...some })
     return [...processors.apply(new Float32Array(5), { prompt, generated })].flatMap((score, id) =>
       score === Number.NEGATIVE_INFINITY ? [id] : [],
     )
@@ -48,6 +48,7 @@ t.test('an n-gram is banned by its first tokens, in prompt or output or across',
   t.same(scores(1, [1], [3]), [1, 3])
   t.same(scores(4, [1], [3]), [], 'too short for any')
   t.same(scores(4, [1, 2, 3], []), [])
+  t.same(scores(2, [1, 2], [1, 3, 1], { noRepeatNgramScope: 'output' }), [3], 'the prompt may come again')
 })
 
 t.test(
