@@ -16,7 +16,7 @@ const sixth = 1 / 6
  * 2^k and 2^(i / steps) come out of tables, e^r of its series.
  */
 export function expOfNegative(x: number): number {
-  if (!(x >= -744)) return x < -744 ? 0 : Number.NaN
+  if (x < -744) return 0
   const step = (x * perUnit) | 0
   const r = x - step * unit
   const series = 1 + r * (1 + r * (0.5 + r * sixth))

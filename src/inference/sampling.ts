@@ -5,7 +5,7 @@ import { errors } from '../errors.ts'
 import { expOfNegative } from './exponential.ts'
 import { LogitProcessors } from './logit-processors.ts'
 import type { SamplingParameters } from './request.ts'
-import { argmax, highestIds } from './selection.ts'
+import { argmax, highestIds, maximum } from './selection.ts'
 import { type Candidates, candidates } from './warpers.ts'
 
 /** A token with the natural logarithm of its probability by the raw logits. */
@@ -57,7 +57,7 @@ export function drawSeed(): number {
 
 /** The logarithm of the sum of the exponentials, without overflow; NaN if any logit is. */
 export function logSumExp(logits: Float32Array): number {
-  const highest = logits[argmax(logits)] as number
+  const highest = maximum(logits)
   if (!Number.isFinite(highest)) return highest
   let sum = 0
   for (let id = 0; id < logits.length; id++) sum += expOfNegative((logits[id] as number) - highest)

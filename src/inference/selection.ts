@@ -23,8 +23,22 @@ export function firstIds(n: number): Uint32Array {
 /** The id of the highest score, of equals the lower. */
 export function argmax(scores: Float32Array): number {
   let best = 0
-  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > (scores[best] as number)) best = id
+  let highest = scores[0] as number
+  for (let id = 1; id < scores.length; id++) {
+    const score = scores[id] as number
+    if (score > highest) {
+      best = id
+      highest = score
+    }
+  }
   return best
+}
+
+/** The highest score; NaN only where the first is. */
+export function maximum(scores: Float32Array): number {
+  let highest = scores[0] as number
+  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > highest) highest = scores[id] as number
+  return highest
 }
 
 /** Restores the heap below `i`; its root is the worst of the kept. */

@@ -1,7 +1,7 @@
 /** Which tokens are left to draw from, and how likely each is: temperature, top-k, top-p, min-p, typical-p, in this order. */
 import { expOfNegative } from './exponential.ts'
 import type { SamplingParameters } from './request.ts'
-import { argmax, firstIds, highestIds, massEdge } from './selection.ts'
+import { firstIds, highestIds, massEdge, maximum } from './selection.ts'
 
 /** What is left to draw from: `weights` are relative to the highest score's, which is 1; `total` is their sum. */
 export interface Candidates {
@@ -34,7 +34,7 @@ export function candidates(scores: Float32Array, parameters: SamplingParameters)
 }
 
 function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: SamplingParameters): Candidates {
-  const highest = scores[argmax(scores)] as number
+  const highest = maximum(scores)
   const weights = new Float64Array(ids.length)
   let total = 0
   for (let i = 0; i < ids.length; i++) {
