@@ -44,8 +44,9 @@ export class Batch {
   /** Decides (see `plan`), then acts. */
   async iterate(): Promise<void> {
     const state = {
-      waiting: this.waiting.map(load),
-      running: this.#running.map(load),
+      waiting: this.waiting.map(({ weights, width }) => ({ ...rowsOf(weights), slots: width })),
+      // Rows never become more: the slots of texts that have ended are free.
+      running: this.#running.map(({ weights, rows }) => ({ ...rowsOf(weights), slots: rows.length })),
       prefilling: this.#prefilling && { promptTokens: this.#prefilling.promptTokens, cached: cached(this.#prefilling) },
     }
     const { admit, prefillTokens, decode } = plan(state, this.#options.limits, this.waiting[0]?.promptTokens ?? 0)
@@ -182,8 +183,6 @@ export class Batch {
     sequence.rows = this.#rows.branch(sequence.rows, [])
   }
 }
-
-const load = ({ weights, width }: Sequence) => ({ ...rowsOf(weights), slots: width })
 
 const cached = ({ rows }: Sequence): number => rows.reduce((sum, row) => sum + row.cached, 0)
 

@@ -25,9 +25,9 @@ export class SampledTexts implements Decoder {
     const seed = sampling.seed ?? (sampling.temperature === 0 ? null : drawSeed())
     this.#topNTokens = topNTokens
     this.#samples = Array.from({ length: bestOf }, (_, i) => ({
-      seed: seed === null ? null : seed + i,
+      seed: seed === null ? null : nthSeed(seed, i),
       text: new Text(options),
-      sampler: new Sampler(sampling, (seed ?? 0) + i, promptIds),
+      sampler: new Sampler(sampling, nthSeed(seed ?? 0, i), promptIds),
       events: [],
       row: 0,
       logprobs: 0,
@@ -71,6 +71,12 @@ export class SampledTexts implements Decoder {
   #ranked(): readonly Sample[] {
     return this.#samples.toSorted((a, b) => score(b) - score(a))
   }
+}
+
+/** Goes on at 0 after the highest whole number that is exact. */
+function nthSeed(seed: number, i: number): number {
+  const room = Number.MAX_SAFE_INTEGER - i
+  return seed <= room ? seed + i : seed - room - 1
 }
 
 function score({ logprobs, text }: Sample): number {
