@@ -40,6 +40,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json ./
 COPY models ./models
+COPY resources ./resources
 ENV HOST=0.0.0.0 PORT=8080
 USER dylora
 EXPOSE 8080

@@ -2,6 +2,7 @@
 import { bleu, multiBleu, multiBleuDetok, sacrebleu } from './bleu.ts'
 import { chrf, chrfPlusPlus, chrfPlusPlusPy } from './chrf.ts'
 import { cider } from './cider.ts'
+import { meteor, meteorText } from './meteor.ts'
 import type { Metric } from './metric.ts'
 import { nist, nistPerl } from './nist.ts'
 import { rougeL } from './rouge-l.ts'
@@ -15,6 +16,8 @@ export const metrics = {
   sacrebleu,
   nist,
   nist_perl: nistPerl,
+  meteor,
+  meteor_text: meteorText,
   rouge_l: rougeL,
   cider,
   ter,

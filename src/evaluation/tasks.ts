@@ -53,6 +53,7 @@ const lora: View = { text: lowercasedWords, references: 6 }
 const e2e: readonly TextRow[] = [
   { name: 'BLEU', metric: 'bleu', unit: 1 / 100 },
   { name: 'NIST', metric: 'nist' },
+  { name: 'METEOR_no_paraphrases', metric: 'meteor' },
   { name: 'ROUGE_L', metric: 'rouge_l' },
   { name: 'CIDEr', metric: 'cider' },
   { name: 'NIST_perl', metric: 'nist_perl' },
@@ -61,6 +62,7 @@ const e2e: readonly TextRow[] = [
 // biome-ignore format: reads as a table
 const triples: readonly TextRow[] = [
   { name: 'BLEU', metric: 'multi_bleu_detok', blankReferences: 'counted' },
+  { name: 'METEOR_no_paraphrases', metric: 'meteor_text' },
   { name: 'TER', metric: 'ter_pyter', blankReferences: 'counted' },
   { name: 'chrF++', metric: 'chrf_plus_plus_py', unit: 1 / 100 },
   { name: 'TER_tercom', metric: 'ter' },
