@@ -132,6 +132,10 @@ const Parameters = z.strictObject({
     .max(limits.ngram)
     .nullish()
     .describe('No run of so many tokens comes twice in prompt and output; 0 bans none'),
+  no_repeat_ngram_scope: z
+    .enum(['prompt_and_output', 'output'])
+    .nullish()
+    .describe('`output` lets the text say again what the prompt says, such as a long name, as the paper decodes'),
   watermark: notImplemented('watermark', false),
   grammar: notImplemented('grammar'),
   ignore_eos_token: notImplemented('ignore_eos_token', false),
@@ -222,7 +226,7 @@ function samplingOf(given: Parameters): SamplingParameters {
     frequencyPenalty: given.frequency_penalty ?? 0,
     presencePenalty: given.presence_penalty ?? 0,
     noRepeatNgramSize: given.no_repeat_ngram_size ?? 0,
-    noRepeatNgramScope: 'prompt_and_output',
+    noRepeatNgramScope: given.no_repeat_ngram_scope ?? 'prompt_and_output',
     seed: given.seed ?? null,
   }
 }

@@ -86,7 +86,11 @@ t.test('takes best_of, typical_p and no_repeat_ngram_size', async (t) => {
     bestOf: 3,
     sampling: { temperature: 1, typicalP: 0.9, noRepeatNgramSize: 4 },
   })
-  t.match(wanted({}).request, { bestOf: 1, sampling: { typicalP: 1, noRepeatNgramSize: 0 } })
+  t.match(wanted({}).request, {
+    bestOf: 1,
+    sampling: { typicalP: 1, noRepeatNgramSize: 0, noRepeatNgramScope: 'prompt_and_output' },
+  })
+  t.equal(sampling({ no_repeat_ngram_scope: 'output' }).noRepeatNgramScope, 'output')
 })
 
 t.test('refuses unknown keys at every level', async (t) => {
@@ -118,6 +122,7 @@ t.test('refuses values outside their range', async (t) => {
     { length_penalty: '1' },
     { early_stopping: 'always' },
     { no_repeat_ngram_size: -1 },
+    { no_repeat_ngram_scope: 'prompt' },
     { min_quality: 0 },
     { details: 'yes' },
     { adapter_id: '' },
