@@ -20,12 +20,13 @@ const commands: Readonly<Record<string, { summary: string; run: Run }>> = {
   dataset:  { summary: 'Fetch and convert E2E, WebNLG, DART and GLUE data', run: lazily(() => import('./dataset.ts')) },
   import:   { summary: 'Make a base model directory of a Hugging Face checkpoint', run: lazily(() => import('./import.ts')) },
   export:   { summary: 'Cut an adapter to a rank, as an ordinary PEFT LoRA', run: lazily(() => import('./export.ts')) },
+  experiment: { summary: 'Train and measure every method at every rank, and report', run: lazily(() => import('./experiment.ts')) },
   bench:    { summary: 'Measure speed on this machine', run: lazily(() => import('./bench.ts')) },
   openapi:  { summary: 'Write openapi/openapi.json', run: lazily(() => import('./openapi.ts')) },
 }
 
 function help(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`)
   return ['Usage: dylora <command> [options]', '', ...lines, '', '`dylora <command> --help` tells its options.'].join(
     '\n',
   )

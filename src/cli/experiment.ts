@@ -1,0 +1,10 @@
+/** `dylora experiment`: trains and measures every arm of the comparison, goes on where it was stopped, and reports. */
+import { experimentHelp, parseExperimentOptions } from './experiment/options.ts'
+import { runExperiment } from './experiment/run.ts'
+
+export async function run(args: string[]): Promise<number> {
+  const parsed = parseExperimentOptions(args)
+  if (parsed.kind === 'help') console.log(experimentHelp())
+  else if (parsed.kind === 'experiment') return runExperiment(parsed.options, args.join(' '))
+  return 0
+}

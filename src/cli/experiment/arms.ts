@@ -1,0 +1,90 @@
+/** The table of what is compared: each arm is a name and the settings that make it. One more arm is one more row. */
+import type { Adapter } from '../../dylora/adapter.ts'
+import { scalingOf } from '../../dylora/adapter.ts'
+import { inSingularOrder } from '../../dylora/singular-order.ts'
+import type { TrainingSettings } from '../../training/settings.ts'
+
+/** What an arm is to the comparison. */
+export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'full'
+
+export interface NestedArm {
+  readonly id: string
+  readonly label: string
+  readonly family: 'dylora' | 'recipe'
+  readonly settings: Partial<TrainingSettings>
+}
+
+/** One training for all ranks: the paper's method, its ablations (table 4), and this project's own. */
+export const nestedArms: readonly NestedArm[] = [
+  {
+    id: 'dylora',
+    label: 'DyLoRA',
+    family: 'dylora',
+    settings: { distribution: 'uniform', update: 'all' },
+  },
+  {
+    id: 'dylora-frozen',
+    label: 'DyLoRA, frozen',
+    family: 'dylora',
+    settings: { distribution: 'uniform', update: 'frozen' },
+  },
+  {
+    id: 'dylora-geometric',
+    label: 'DyLoRA, geometric',
+    family: 'dylora',
+    settings: { distribution: 'geometric', update: 'all' },
+  },
+  {
+    id: 'dylora-frozen-geometric',
+    label: 'DyLoRA, frozen, geometric',
+    family: 'dylora',
+    settings: { distribution: 'geometric', update: 'frozen' },
+  },
+  {
+    id: 'recipe',
+    label: 'Recipe: a rank for each example, geometric, alpha/√b',
+    family: 'recipe',
+    settings: { rankPer: 'example', distribution: 'geometric', scaling: 'alpha/sqrt(b)', alpha: 8 },
+  },
+]
+
+/** Ways to get lower ranks out of a LoRA that was trained for one. */
+export interface CutArm {
+  readonly id: string
+  readonly label: string
+  readonly derive: (lora: Adapter) => Adapter
+}
+
+/** Every rank up to the adapter's own, scaled by `scaling` so that the highest is what was trained. */
+function cut(lora: Adapter, scaling: Adapter['scaling'], factors: Adapter['factors']): Adapter {
+  return {
+    ...lora,
+    factors,
+    scaling,
+    method: 'dylora',
+    ranks: Array.from({ length: lora.maxRank }, (_, i) => i + 1),
+    loraAlpha: scalingOf(lora, lora.maxRank) * lora.maxRank,
+  }
+}
+
+export const cutArms: readonly CutArm[] = [
+  {
+    id: 'lora-cut-alpha-b',
+    label: 'LoRA at the top rank, cut, alpha/b (the baseline of the paper)',
+    derive: (lora) => cut(lora, 'alpha/b', lora.factors),
+  },
+  {
+    id: 'lora-cut-alpha-r',
+    label: 'LoRA at the top rank, cut, alpha/r',
+    derive: (lora) => cut(lora, 'alpha/r', lora.factors),
+  },
+  {
+    id: 'lora-svd',
+    label: 'LoRA at the top rank, SVD of BA',
+    derive: (lora) =>
+      cut(lora, 'alpha/r', new Map([...lora.factors].map(([key, factors]) => [key, inSingularOrder(factors)]))),
+  },
+]
+
+export const loraArm = { id: 'lora', label: 'LoRA trained for the rank' } as const
+export const fullArm = { id: 'full', label: 'Full fine-tuning' } as const

@@ -1,0 +1,110 @@
+/** The experiment itself: lanes of trainings, each measured when it is over, and the results written after each. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DyloraError } from '../../errors.ts'
+import { type AssembleContext, assemble } from './assemble.ts'
+import { describePlan } from './describe-plan.ts'
+import { type Inputs, readInputs } from './inputs.ts'
+import { type MeasureContext, measuredMetrics, measureRun } from './measure.ts'
+import { readMeasured, writeMeasured } from './measured-file.ts'
+import type { ExperimentOptions } from './options.ts'
+import { planOf, type Run } from './plan.ts'
+import { publishJson } from './results.ts'
+import { finishedTraining, modelDirectory, type TrainContext, trainingFingerprint, trainRun } from './train-run.ts'
+
+interface Experiment {
+  readonly training: TrainContext
+  readonly measuring: MeasureContext
+  readonly assembling: AssembleContext
+  readonly say: (line: string) => void
+}
+
+/** Gives 1 where a training failed; the others went on. */
+export async function runExperiment(options: ExperimentOptions, command: string): Promise<number> {
+  const inputs = await readInputs(options)
+  const whole = planOf({ ...options, only: [] })
+  const planned = planOf(options)
+  if (options.dryRun) {
+    for (const line of await describePlan(inputs, planned)) console.log(line)
+    return 0
+  }
+  const experiment = experimentOf(options, inputs, whole, command)
+  await mkdir(experiment.assembling.runs, { recursive: true })
+  const failures = await runLanes(experiment, planned, options.parallel)
+  experiment.training.signal.throwIfAborted()
+  await publishResults(experiment, options.out, true)
+  for (const failure of failures) console.error(`dylora: ${failure}`)
+  return failures.length > 0 ? 1 : 0
+}
+
+function experimentOf(
+  options: ExperimentOptions,
+  inputs: Inputs,
+  planned: readonly Run[],
+  command: string,
+): Experiment {
+  const runs = join(options.out, 'runs')
+  const { base, groups, files } = inputs
+  const { validation, lossExamples, maxNewTokens } = options
+  const digests = { data: files.train.digest, base: base.digest }
+  const measuredWith = { validation: files.validation, test: files.test, maxNewTokens, metrics: measuredMetrics }
+  const fingerprintOf = (settings: object) => JSON.stringify([trainingFingerprint(settings, digests), measuredWith])
+  const signal = stopSignal()
+  return {
+    training: { directory: runs, base: options.base, data: options.data, digests, signal },
+    measuring: { base, validation, lossExamples, groups, maxNewTokens, threads: 1 },
+    assembling: { runs, inputs, options, command, planned, fingerprintOf },
+    say: (line) => console.log(line),
+  }
+}
+
+/** Aborted by the first SIGINT or SIGTERM: trainings save where they are. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const reason = new DyloraError('cancelled', 'The experiment was stopped; the same command goes on from there')
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort(reason))
+  return controller.signal
+}
+
+/** Every run once, `width` at a time; what went wrong, a line each. Bugs are thrown. */
+async function runLanes(experiment: Experiment, planned: readonly Run[], width: number): Promise<string[]> {
+  const { signal } = experiment.training
+  const failures: string[] = []
+  const queue = planned.entries()
+  const lane = async () => {
+    for (const [i, run] of queue) {
+      if (signal.aborted) return
+      try {
+        await finishRun(experiment, run, `${i + 1}/${planned.length} ${run.id}`)
+      } catch (error) {
+        if (!(error instanceof DyloraError)) throw error
+        if (!signal.aborted) failures.push(error.message)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+  return failures
+}
+
+async function finishRun(experiment: Experiment, run: Run, name: string): Promise<void> {
+  const { training, measuring, assembling, say } = experiment
+  const fingerprint = assembling.fingerprintOf(run.settings)
+  if ((await readMeasured(assembling.runs, run.id, fingerprint)) !== null) return say(`${name}: there already`)
+  const found = await finishedTraining(training, run)
+  if (found === null) say(`${name}: training`)
+  const cost = found ?? (await trainRun(training, run))
+  say(
+    `${name}: ${cost.steps} steps in ${cost.seconds.toFixed(1)} s, ${(cost.flops / 1e12).toFixed(3)} TFLOP; measuring`,
+  )
+  const measured = await measureRun(measuring, run, modelDirectory(training, run))
+  await writeMeasured(assembling.runs, fingerprint, run, cost, measured)
+  const [metric] = measuredMetrics
+  for (const { arm, rank, loss, metrics } of measured) {
+    say(`${name}: ${arm} rank ${rank}: loss ${loss.toFixed(4)}, ${metric} ${metrics[metric]?.toFixed(2)}`)
+  }
+  await publishResults(experiment, assembling.options.out, false)
+}
+
+async function publishResults({ assembling }: Experiment, out: string, compared: boolean): Promise<void> {
+  await publishJson(join(out, 'results.json'), await assemble(assembling, compared))
+}
