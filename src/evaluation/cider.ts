@@ -12,7 +12,15 @@ const orders = [1, 2, 3, 4]
 const sigma = 6
 
 /** The mean over instances, 0 to 10. The weights come from all references, whatever instances are drawn again. */
-export const cider: Metric = captionMetric((hypotheses, references) => ciderScores(hypotheses, references))
+export const cider: Metric = captionMetric((hypotheses, references) =>
+  ciderScores(
+    hypotheses.map(splitNumbers),
+    references.map((group) => group.map(splitNumbers)),
+  ),
+)
+
+/** Numbers such as `1 1/2` are one token, but to the script that counts n-grams their blank is one as any other. */
+const splitNumbers = (words: Words): Words => words.flatMap((word) => word.split('\u00a0'))
 
 type Words = readonly string[]
 

@@ -28,6 +28,7 @@ const acronym = '[A-Za-z](?:\\.[A-Za-z])+'
 /** With the d' and o' of names. */
 const thing = `(?:[dDoOlL]['’\\u0092]${LN})?${LN}+(?:[-\u2010\u2011](?:[dDoOlL]['’\\u0092]${LN})?${LN}+)*`
 const hyphenated = `[A-Za-z0-9][A-Za-z0-9.,]*(?:-(?:${acronym}\\.|[A-Za-z0-9]+))+`
+const path = '[^\\s"<>|(){}]+[^\\s"<>|.!?(){},-]'
 const slashPart = '[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}'
 const wordEnds = '(?:[^A-Za-z]|$)'
 const space = '[ \\u00a0]'
@@ -55,6 +56,16 @@ const spelled = (text: string) => [
   text.replace(/[()]/g, (bracket) => brackets[bracket] as string).replace(/ /g, '\u00a0'),
 ]
 
+/** What that tokenizer leaves out: marks that it does not know, invisible ones, and all beyond the basic plane. */
+const unknown = new RegExp(
+  [
+    '[\\u007f\\u0081-\\u0084\\u0086-\\u0090\\u0095\\u0098-\\u009f\\u00ad\\u2000-\\u2012\\u2024\\u2025\\u2027\\u202a-\\u202f',
+    '\\u203c\\u203d\\u2043-\\u206f\\u20a1-\\u20a3\\u20a5-\\u20ab\\u20ad-\\u20ff\\u2160-\\u2189\\u3003-\\u3030\\ud800-\\uf8ff',
+    '\\ufe00-\\ufe6f\\ufeff\\u{10000}-\\u{10ffff}]',
+  ].join(''),
+  'u',
+)
+
 const table: readonly Rule[] = [
   // Mark-up, and what it escapes.
   { pattern: /<[A-Za-z_!/][^>]*>/, tokens: unbroken },
@@ -67,16 +78,18 @@ const table: readonly Rule[] = [
   { pattern: /&(?:mdash|MDASH|ndash|NDASH);/, tokens: as('--') },
   { pattern: /&#\d+;/ },
   // Addresses and tags.
-  { pattern: /https?:\/\/[^\s"<>|()]+[^\s"<>|.!?(){},-]/ },
-  { pattern: /www\.(?:[^\s"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}(?:\/[^\s"<>|()]+[^\s"<>|.!?(){},-])?/ },
-  { pattern: /(?:[^\s"`'<>|.!?(){},\-_$]+\.)+(?:com|net|org|edu)(?:\/[^\s"<>|()]+[^\s"<>|.!?(){},-])?/ },
-  { pattern: /[a-zA-Z0-9][^\s"<>|()]*@(?:[^\s"<>|().]+\.)*[^\s"<>|().]+/ },
-  { pattern: /[@#][a-zA-Z_]\w*/ },
+  { pattern: new RegExp(`https?://${path}`) },
+  { pattern: new RegExp(`www\\.(?:[^\\s"<>|.!?(){},]+\\.)+[a-zA-Z]{2,4}(?:/${path})?`) },
+  // Neither capitals nor digits, nor any other character from comma to underscore.
+  { pattern: new RegExp(`(?:[^\\s"\`'<>|.!?(){},-_$]+\\.)+(?:com|net|org|edu)(?:/${path})?`) },
+  { pattern: /[a-zA-Z0-9][^\s"<>|(){}]*@(?:[^\s"<>|(){}.]+\.)*[^\s"<>|(){}.]+/ },
+  { pattern: /@[a-zA-Z_]\w*/ },
+  { pattern: new RegExp(`#(?:${L}${LN}*|[a-zA-Z_]\\w*)`, 'u') },
   // Words that are two.
   { pattern: /cannot|gonna|gotta|lemme|gimme|wanna/i, tokens: (text) => [text.slice(0, 3), text.slice(3)] },
   { pattern: new RegExp(`more${apostrophe}n`, 'i'), tokens: (text) => straight(text).flatMap(cut(2)) },
   { pattern: /'t(?:is|was)/i, tokens: (text) => [text.slice(0, 2), text.slice(2)] },
-  { pattern: new RegExp(`(${L}+?)n${apostrophe}t`, 'iu') },
+  { pattern: new RegExp(`([A-Za-z]+?)n${apostrophe}t`, 'i') },
   { pattern: new RegExp(`n${apostrophe}t`, 'iu'), tokens: straight },
   { pattern: new RegExp(`(${word})${apostrophe}(?:[msd]|re|ve|ll)${wordEnds}`, 'iu') },
   { pattern: new RegExp(`(${apostrophe}(?:[msd]|re|ve|ll))${wordEnds}`, 'iu'), tokens: straight },
@@ -94,7 +107,7 @@ const table: readonly Rule[] = [
   { pattern: new RegExp(thing, 'u') },
   { pattern: new RegExp(hyphenated) },
   { pattern: /[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+/, tokens: (text) => [text.replace(/&amp;/g, '&')] },
-  { pattern: /[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+/ },
+  { pattern: new RegExp(`${LN}+(?:_${LN}+)+`, 'u') },
   { pattern: new RegExp(`${slashPart}(?:/${slashPart}){1,2}`) },
   { pattern: /C\+\+|[CF]#/i },
   { pattern: /(?:pro|anti)-/i },
@@ -127,14 +140,14 @@ const table: readonly Rule[] = [
   // Marks: those that stay together, and those that are written in another way.
   { pattern: /[()[\]{}]/, tokens: (text) => [brackets[text] as string] },
   { pattern: /\.\.+|…/, tokens: as('...') },
-  { pattern: /-{2,}|[–—―]/, tokens: as('--') },
-  { pattern: /[\u2011\u2012]/, tokens: as('-') },
+  { pattern: /-{2,}|[–—―\u0096\u0097]/, tokens: as('--') },
+  { pattern: unknown, tokens: as() },
   { pattern: /[!?]+/ },
   { pattern: /''|"|[“”«»]/, tokens: as("''") },
   { pattern: /[‘’“”]{2,}/, tokens: (text) => [text.replace(/./g, (mark) => curled[mark] as string)] },
   { pattern: /(')[A-Za-z]\S/ },
   { pattern: /[‘’‹›‛\u0091\u0092]/, tokens: as("'") },
-  { pattern: /\*+|_+|<<|>>/ },
+  { pattern: /\*+|_+|<<|>>|##+/ },
   { pattern: /[^\s]/u },
 ]
 
@@ -153,7 +166,7 @@ export function tokenizePtb(line: string): string[] {
     const start = next.exec(line)?.index
     if (start === undefined) break
     const [text, found] = longestMatch(line, start)
-    tokens.push(...found.map((token) => token.replaceAll('\u00ad', '').toLowerCase()))
+    tokens.push(...found.map((token) => token.replaceAll('\u00ad', '').toLowerCase()).filter((token) => token !== ''))
     at = start + text.length
   }
   return tokens
