@@ -18,6 +18,7 @@ export class Progress {
   #tokens = 0
   #flops = 0
   #milliseconds = 0
+  #processorMilliseconds = 0
   #steps = 0
 
   constructor(output: ProgressOutput, every: number) {
@@ -36,6 +37,7 @@ export class Progress {
     this.#tokens += report.tokens
     this.#flops += report.flops
     this.#milliseconds += report.milliseconds
+    this.#processorMilliseconds += report.processorMilliseconds
     for (const rank of new Set([0, report.rank ?? 0])) {
       const mean = this.#losses.get(rank) ?? report.loss
       this.#losses.set(rank, mean + smoothing * (report.loss - mean))
@@ -63,7 +65,8 @@ export class Progress {
       gradient_norm: round(gradientNorm, 4),
       since_start: {
         ...{ steps: this.#steps, tokens: this.#tokens, flops: this.#flops },
-        ...{ seconds: round(this.#milliseconds / 1000, 3), processor_seconds: round(processorSeconds(), 3) },
+        seconds: round(this.#milliseconds / 1000, 3),
+        processor_seconds: round(this.#processorMilliseconds / 1000, 3),
       },
       tokens_per_second: Math.round((1000 * this.#tokens) / this.#milliseconds),
       seconds_left: Math.round(((steps - step) * this.#milliseconds) / this.#steps / 1000),
@@ -82,12 +85,6 @@ const round = (value: number, digits: number): number => Number(value.toFixed(di
 
 const format = ([key, value]: [string, unknown]): string =>
   `${key.replaceAll('_', ' ')} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
-
-/** Of this process, all threads together. */
-function processorSeconds(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6
-}
 
 /** 75 -> `1m15s`. */
 function duration(seconds: number): string {

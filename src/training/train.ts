@@ -28,6 +28,8 @@ export interface StepReport {
   /** Floating-point operations of the matrix products, padding and gradients included. */
   readonly flops: number
   readonly milliseconds: number
+  /** Of the process, all threads together. */
+  readonly processorMilliseconds: number
 }
 
 export interface TrainingRun {
@@ -95,6 +97,7 @@ async function trainStep(
   steps: number,
 ): Promise<StepReport> {
   const started = performance.now()
+  const processor = process.cpuUsage()
   const { batchSize, accumulate, decay } = settings
   const batches = Array.from({ length: accumulate }, (_, i) => order.at(step * accumulate + i))
   const laidOut = batches.map((sequences) => layOut(sequences, batchSize))
@@ -116,8 +119,11 @@ async function trainStep(
     tokens: batches.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),
     flops: stepFlops(learner, laidOut, plans),
     milliseconds: performance.now() - started,
+    processorMilliseconds: processorMilliseconds(process.cpuUsage(processor)),
   }
 }
+
+const processorMilliseconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1000
 
 /** Loss and gradients over all batches of a step; every predicted token weighs the same, whichever batch it is in. */
 async function accumulated(
