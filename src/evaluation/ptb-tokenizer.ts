@@ -26,7 +26,7 @@ const word = `${L}${LN}*(?:[.!?]${L}${LN}*)*`
 const apostrophe = "['’\\u0092]"
 const acronym = '[A-Za-z](?:\\.[A-Za-z])+'
 /** With the d' and o' of names. */
-const thing = `(?:[dDoOlL]['’\\u0092]${LN})?${LN}+(?:[-\u2010\u2011](?:[dDoOlL]['’\\u0092]${LN})?${LN}+)*`
+const thing = `(?!\\p{M})(?:[dDoOlL]['’\\u0092]${LN})?${LN}+(?:[-\u2010\u2011](?:[dDoOlL]['’\\u0092]${LN})?${LN}+)*`
 const hyphenated = `[A-Za-z0-9][A-Za-z0-9.,]*(?:-(?:${acronym}\\.|[A-Za-z0-9]+))+`
 const path = '[^\\s"<>|(){}]+[^\\s"<>|.!?(){},-]'
 const slashPart = '[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}'
