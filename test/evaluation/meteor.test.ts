@@ -3,7 +3,7 @@ import t from 'tap'
 import { meteor, meteorText } from '../../src/evaluation/meteor.ts'
 import { align, lexeme } from '../../src/evaluation/meteor-alignment.ts'
 import { metrics, score } from '../../src/evaluation/metrics.ts'
-import { goldenCaptions, officialE2e } from '../fixtures/caption-metrics.ts'
+import { goldenAlignments, goldenCaptions, officialE2e } from '../fixtures/caption-metrics.ts'
 import { hasVectors, readE2eSystem } from '../fixtures/metric-vectors.ts'
 
 const near = (a: number, b: number, tolerance = 1e-12) => Math.abs(a - b) <= tolerance
@@ -69,6 +69,14 @@ t.test('made-up outputs score as the official program has it', (t) => {
       )
     }
     t.ok(near(score(metrics[name], hypotheses, references), corpus[name]), name)
+  }
+  t.end()
+})
+
+t.test("of many alignments the official program's is found", (t) => {
+  for (const { hypothesis, reference, score: official } of goldenAlignments) {
+    const value = score(meteorText, [hypothesis], [[reference]])
+    t.ok(near(value, official), `'${hypothesis}' for '${reference}' is ${value}, expected ${official}`)
   }
   t.end()
 })
