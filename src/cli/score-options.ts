@@ -31,8 +31,11 @@ const described = {
 
 export function scoreHelp(): string {
   const options = Object.entries(described).map(([option, text]) => `  --${option.padEnd(12)} ${text}`)
-  const formats = [...tasks].map(([name, { references, hypotheses }]) => {
-    return `  ${name}\n    references: ${references}\n    hypotheses: ${hypotheses}`
+  const files = ({ references, hypotheses }: Task) => `    references: ${references}\n    hypotheses: ${hypotheses}`
+  const distinct = [...new Set([...tasks.values()].map(files))]
+  const formats = distinct.map((text) => {
+    const names = [...tasks].filter(([, task]) => files(task) === text).map(([name]) => name)
+    return `  ${names.join(', ')}\n${text}`
   })
   return [
     'Usage: dylora score --task <task> --references <file...> --hypotheses <file> [options]',

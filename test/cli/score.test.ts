@@ -126,7 +126,10 @@ t.test('a mistake on the command line names the option, and help the formats', a
     /^--metrics: expected names of BLEU, NIST, .* for e2e, got 'bleu'$/,
   )
   await t.rejects(run(given), { code: 'dataset_invalid', message: /ENOENT/ })
-  t.match((await printed(t, ['--help'])).join(), /glue\/stsb\n {4}references: .*\n {4}hypotheses: TSV/)
+  t.match(
+    (await printed(t, ['--help'])).join(),
+    /webnlg, dart\n.*\n.*\n {2}glue\/cola, .*, glue\/rte\n {4}references: .*\n {4}hypotheses: TSV/,
+  )
 })
 
 const data = resolve(import.meta.dirname, '../../../shared/data')
