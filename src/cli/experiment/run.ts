@@ -11,6 +11,7 @@ import type { ExperimentOptions } from './options.ts'
 import { planOf, type Run } from './plan.ts'
 import { publishJson } from './results.ts'
 import { finishedTraining, modelDirectory, type TrainContext, trainingFingerprint, trainRun } from './train-run.ts'
+import { writeReport } from './write-report.ts'
 
 interface Experiment {
   readonly training: TrainContext
@@ -33,6 +34,8 @@ export async function runExperiment(options: ExperimentOptions, command: string)
   const failures = await runLanes(experiment, planned, options.parallel)
   experiment.training.signal.throwIfAborted()
   await publishResults(experiment, options.out, true)
+  await writeReport(options.out, options.report)
+  console.log(`The report is ${options.report}`)
   for (const failure of failures) console.error(`dylora: ${failure}`)
   return failures.length > 0 ? 1 : 0
 }
