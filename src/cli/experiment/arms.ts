@@ -7,6 +7,15 @@ import type { TrainingSettings } from '../../training/settings.ts'
 /** What an arm is to the comparison. */
 export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'full'
 
+/** LoRA as the paper trains it (section 5). Said in full, so that other defaults of the trainer do not change the baselines. */
+export const plainLora = { alpha: 16, scaling: 'alpha/b', loraplusLrRatio: 1, rowLrExponent: 0 } as const
+
+/** The paper's method (section 4): one rank for each step, drawn on its own. */
+const paperMethod = {
+  ...plainLora,
+  ...{ rankPer: 'batch', rankDraw: 'independent', maxRankShare: 0, objective: 'sampled' },
+} as const
+
 export interface NestedArm {
   readonly id: string
   readonly label: string
@@ -20,25 +29,25 @@ export const nestedArms: readonly NestedArm[] = [
     id: 'dylora',
     label: 'DyLoRA',
     family: 'dylora',
-    settings: { distribution: 'uniform', update: 'all' },
+    settings: { ...paperMethod, distribution: 'uniform', update: 'all' },
   },
   {
     id: 'dylora-frozen',
     label: 'DyLoRA, frozen',
     family: 'dylora',
-    settings: { distribution: 'uniform', update: 'frozen' },
+    settings: { ...paperMethod, distribution: 'uniform', update: 'frozen' },
   },
   {
     id: 'dylora-geometric',
     label: 'DyLoRA, geometric',
     family: 'dylora',
-    settings: { distribution: 'geometric', update: 'all' },
+    settings: { ...paperMethod, distribution: 'geometric', update: 'all' },
   },
   {
     id: 'dylora-frozen-geometric',
     label: 'DyLoRA, frozen, geometric',
     family: 'dylora',
-    settings: { distribution: 'geometric', update: 'frozen' },
+    settings: { ...paperMethod, distribution: 'geometric', update: 'frozen' },
   },
   {
     id: 'recipe',

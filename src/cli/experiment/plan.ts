@@ -1,7 +1,7 @@
 /** The plan of an experiment: which trainings, with which settings, and what is measured of each. Pure. */
 import { errors } from '../../errors.ts'
 import { TrainingSettings } from '../../training/settings.ts'
-import { cutArms, type Family, fullArm, loraArm, nestedArms } from './arms.ts'
+import { cutArms, type Family, fullArm, loraArm, nestedArms, plainLora } from './arms.ts'
 
 /** `main` compares everything at one highest rank; `wide` a training of many ranks with LoRA at powers of two. */
 export type PlanName = 'main' | 'wide'
@@ -88,7 +88,7 @@ const nestedDrafts = (ranks: readonly number[], prefix: string): Draft[] =>
 const loraDrafts = (ranks: readonly number[], loraRanks: readonly number[], prefix: string): Draft[] =>
   loraRanks.toReversed().map((rank) => ({
     name: `${prefix}lora-r${rank}`,
-    settings: { method: 'lora', maxRank: rank },
+    settings: { ...plainLora, method: 'lora', maxRank: rank },
     subjects: [
       { arm: loraArm.id, label: loraArm.label, family: 'lora', ranks: [rank] },
       ...(rank < Math.max(...ranks) ? [] : cutArms.map(({ id, label }) => cutSubject(id, label, ranks))),
