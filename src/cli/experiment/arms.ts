@@ -8,13 +8,15 @@ import type { TrainingSettings } from '../../training/settings.ts'
 export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'full'
 
 /** LoRA as the paper trains it (section 5). Said in full, so that other defaults of the trainer do not change the baselines. */
-export const plainLora = { alpha: 16, scaling: 'alpha/b', loraplusLrRatio: 1, rowLrExponent: 0 } as const
+export const plainLora: Partial<TrainingSettings> = {
+  ...{ alpha: 16, scaling: 'alpha/b', loraplusLrRatio: 1, rowLrExponent: 0 },
+}
 
 /** The paper's method (section 4): one rank for each step, drawn on its own. */
-const paperMethod = {
+const paperMethod: Partial<TrainingSettings> = {
   ...plainLora,
   ...{ rankPer: 'batch', rankDraw: 'independent', maxRankShare: 0, objective: 'sampled' },
-} as const
+}
 
 export interface NestedArm {
   readonly id: string

@@ -15,6 +15,8 @@ interface Draft {
   readonly title: string
   /** Which arms it shows. */
   readonly shows: (arm: ArmSummary) => boolean
+  /** It is drawn when there are so many. */
+  readonly least: number
   readonly quantity: 'bleu' | 'loss'
 }
 
@@ -24,24 +26,28 @@ const drafts: readonly Draft[] = [
     name: 'quality',
     title: 'BLEU on the test set, by rank',
     shows: ({ arm, family }) => arm === 'dylora' || ['lora', 'recipe', 'full'].includes(family),
+    least: 2,
     quantity: 'bleu',
   },
   {
     name: 'loss',
     title: 'Validation loss, by rank',
     shows: ({ arm, family }) => arm === 'dylora' || ['lora', 'recipe', 'full'].includes(family),
+    least: 2,
     quantity: 'loss',
   },
   {
     name: 'cuts',
     title: 'BLEU of a LoRA that was cut, by rank',
     shows: ({ family }) => ['lora', 'cut', 'recipe'].includes(family),
+    least: 3,
     quantity: 'bleu',
   },
   {
     name: 'ablations',
     title: 'BLEU of the variants of DyLoRA, by rank',
     shows: ({ family }) => ['lora', 'dylora'].includes(family),
+    least: 3,
     quantity: 'bleu',
   },
 ]
@@ -68,7 +74,7 @@ async function qualityChart(results: Results, plan: PlanName, draft: Draft): Pro
         ),
       }
     })
-  if (series.length < 2) return null
+  if (series.length < draft.least) return null
   const digits = draft.quantity === 'loss' ? 3 : 1
   return {
     file: `${plan}-${draft.name}.svg`,

@@ -1,5 +1,5 @@
 /** Sentences that a report concludes with, computed from the results: what holds, what does not, and what was not measured. */
-import { listed, signed } from './markdown.ts'
+import { counted, listed, signed } from './markdown.ts'
 import { paperTimes, paperTopRankLoss } from './paper.ts'
 import type { PlanName } from './plan.ts'
 import type { Comparison, Cost, Results } from './results.ts'
@@ -76,7 +76,7 @@ function topRank(results: Results, plan: PlanName, { arm, label, ranks }: ArmSum
   const comparison = comparisonOf(results, plan, arm, rank)
   if (comparison === undefined) return []
   const { difference, ci95, seeds } = comparison
-  const interval = `95 % interval ${signed(ci95[0], 2)} to ${signed(ci95[1], 2)}, ${seeds} ${seeds === 1 ? 'seed' : 'seeds'}`
+  const interval = `95 % interval ${signed(ci95[0], 2)} to ${signed(ci95[1], 2)}, ${counted(seeds, 'seed')}`
   return [
     `**Top rank.** At rank ${rank}, ${label} is ${signed(difference, 2)} BLEU from LoRA trained for it (${interval}): ${verdict(comparison)}. The paper's DyLoRA is ${signed(-paperTopRankLoss, 2)} there, on its base.`,
   ]

@@ -22,6 +22,9 @@ export function signed(value: number, digits: number): string {
   return value > 0 ? `+${text}` : `-${text}`
 }
 
+/** `1 seed`, `2 seeds`. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
+
 /** `a, b and c`. */
 export const listed = (items: readonly string[]): string =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`

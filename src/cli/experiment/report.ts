@@ -1,7 +1,7 @@
 /** The report of an experiment: Markdown from its results alone. */
 import { findings, paperCost, verdict } from './findings.ts'
-import { listed, markdownTable, plusMinus, type Row, signed } from './markdown.ts'
-import { paperE2e } from './paper.ts'
+import { counted, listed, markdownTable, plusMinus, type Row, signed } from './markdown.ts'
+import { paperE2e, paperWide } from './paper.ts'
 import type { PlanName } from './plan.ts'
 import type { Measured, Results } from './results.ts'
 import { type ArmSummary, armsOf, auracOf, costOf, curveOf, type Quantity, topLoraCost } from './summary.ts'
@@ -49,16 +49,18 @@ function preface(results: Results): string[] {
       `- Training data: ${data.train.file}, ${data.train.count.toLocaleString('en')} examples, ${data.train.digest.slice(0, 19)}`,
       `- Validation loss: ${data.validation.file}, ${data.validation.count.toLocaleString('en')} examples, nats per token of the completion`,
       `- Test metrics: ${data.test.file}, ${data.test.count.toLocaleString('en')} inputs, greedy, up to ${results.maxNewTokens} tokens`,
-      `- Seeds: ${seeds.join(', ')}; ${runs.length} trainings, ${hours.toFixed(1)} hours of training steps, ${parallel} at once with one thread each`,
+      `- Seeds: ${seeds.join(', ')}; ${counted(runs.length, 'training')}, ${hours.toFixed(1)} hours of training steps, ${parallel} at once with one thread each`,
       `- Machine: ${Object.entries(machine)
         .map(([name, value]) => `${name} ${value}`)
         .join(', ')}`,
       `- Command: \`npm run dylora -- experiment ${results.command}\` (last result ${results.updated})`,
-      '- Energy: in floating-point operations of the matrix products. Kilowatt-hours are not given, because nothing here measures them.',
+      '- Energy is told in floating-point operations of the matrix products (padding included); no power meter was read, so there are no kilowatt-hours.',
     ].join('\n'),
     ...(missing.length === 0
       ? []
-      : [`**Not complete**: ${missing.length} trainings of the plan are missing: ${missing.join(', ')}.`]),
+      : [
+          `**Not complete**: of the plan, ${counted(missing.length, 'training')} ${missing.length === 1 ? 'is' : 'are'} missing: ${missing.join(', ')}.`,
+        ]),
   ]
 }
 
@@ -85,6 +87,7 @@ function planSections(results: Results, plan: PlanName, images: readonly string[
     '### What the trainings cost',
     costTable(results, plan),
     paperCost(),
+    ...(plan === 'wide' ? [paperWide] : []),
     ...others.flatMap((metric) => [
       `### ${title(metric)} on the test set`,
       qualityTable(results, plan, metricOf(metric), digitsOf(metric)),

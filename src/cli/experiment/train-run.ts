@@ -131,6 +131,7 @@ export function costOf(log: string): Cost {
     last[Math.max(0, last.length - 1)] = parsed.since_start
   }
   const sum = (name: keyof SinceStart) => last.reduce((total, since) => total + since[name], 0)
+  if (steps === 0) throw new RangeError('expected the log of a training, got no step')
   const repeated = sum('steps') / steps
   return {
     steps,
