@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { targetModules } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
-import { TrainingSettings } from '../training/settings.ts'
+import { type RecipeName, recipes, TrainingSettings } from '../training/settings.ts'
 
 export interface TrainOptions {
   readonly base: string
@@ -22,6 +22,7 @@ const ownOptions = {
   base: 'Base model directory',
   data: 'Training data: *.jsonl of {"context", "completion"}, or text whose documents end with <|endoftext|>',
   validation: 'Held-out data of the same form',
+  recipe: 'Named settings that the options below change: stratified, or paper (stratified)',
   out: 'Directory that the adapter (of a full training, the base model) is written to',
   resume: 'Go on from the checkpoint of an interrupted run',
   threads: 'Threads of the runtime; all cores unless given',
@@ -104,15 +105,20 @@ function parseSettings(given: Given): TrainingSettings {
   const settings = Object.entries(settingNames).flatMap(([option, name]) =>
     given[option] === undefined ? [] : [[name, settingValue(name, String(given[option]))]],
   )
-  const parsed = TrainingSettings.safeParse(Object.fromEntries(settings))
+  const parsed = TrainingSettings.safeParse({ ...recipes[recipeOf(given)], ...Object.fromEntries(settings) })
   if (!parsed.success) {
     const [issue] = parsed.error.issues
     throw errors.validation(`--${kebab(String(issue?.path[0]))}: ${issue?.message}`)
   }
   if (parsed.data.rankPer === 'example' && parsed.data.update === 'frozen') {
-    throw errors.validation('--update frozen moves one row a step and needs --rank-per batch')
+    throw errors.validation('--update frozen moves one row a step and needs --rank-per batch, as in --recipe paper')
   }
   return parsed.data
+}
+
+function recipeOf({ recipe = 'stratified' }: Given): RecipeName {
+  if (Object.hasOwn(recipes, String(recipe))) return recipe as RecipeName
+  throw errors.validation(`--recipe: expected ${Object.keys(recipes).join(' or ')}, got '${String(recipe)}'`)
 }
 
 function settingValue(name: string, text: string): unknown {

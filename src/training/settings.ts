@@ -4,6 +4,33 @@ import { scalingRules, targetModules } from '../dylora/adapter.ts'
 import { type RankDistribution, rankDistributions } from './rank-sampling.ts'
 import { decayNames } from './schedule.ts'
 
+/**
+ * Named ways to train all ranks at once. `paper` is section 4 and table 8. `stratified` was the best that we measured at an
+ * equal number of steps (docs/results.md): a rank for each example, spread evenly over a geometric distribution, and 3 of
+ * 10 examples at the highest.
+ */
+export const recipes = {
+  stratified: {
+    rankPer: 'example',
+    rankDraw: 'stratified',
+    distribution: 'geometric',
+    maxRankShare: 0.3,
+    scaling: 'alpha/r',
+    alpha: 16,
+  },
+  paper: {
+    rankPer: 'batch',
+    rankDraw: 'independent',
+    distribution: 'uniform',
+    maxRankShare: 0,
+    scaling: 'alpha/b',
+    alpha: 16,
+  },
+} as const
+export type RecipeName = keyof typeof recipes
+
+const recipe = recipes.stratified
+
 const names = <T extends string>(table: Readonly<Record<T, unknown>>) => Object.keys(table) as [T, ...T[]]
 const share = z.number().min(0).lt(1)
 
@@ -13,24 +40,31 @@ export const TrainingSettings = z.strictObject({
     .default('dylora')
     .describe('What is learnt: nested factors, factors of one rank, or every weight'),
   maxRank: z.int().min(1).max(512).default(8).describe('The highest rank'),
-  alpha: z.number().positive().default(16).describe('lora_alpha; the branch is scaled by alpha over the rank in use'),
-  scaling: z.enum(names(scalingRules)).default('alpha/b').describe('How the branch is scaled at rank b'),
+  alpha: z
+    .number()
+    .positive()
+    .default(recipe.alpha)
+    .describe('lora_alpha; the branch is scaled by alpha over the rank in use'),
+  scaling: z.enum(names(scalingRules)).default(recipe.scaling).describe('How the branch is scaled at rank b'),
   targetModules: z
     .array(z.enum(targetModules))
     .min(1)
     .default([...targetModules])
     .describe('The linear layers that are adapted'),
-  distribution: z.enum(names<RankDistribution>(rankDistributions)).default('uniform').describe('How ranks are drawn'),
+  distribution: z
+    .enum(names<RankDistribution>(rankDistributions))
+    .default(recipe.distribution)
+    .describe('How ranks are drawn'),
   rankPer: z
     .enum(['batch', 'example'])
-    .default('batch')
+    .default(recipe.rankPer)
     .describe('One rank a step, as in the paper, or one an example'),
   rankDraw: z
     .enum(['independent', 'stratified'])
-    .default('independent')
+    .default(recipe.rankDraw)
     .describe('Ranks are drawn on their own, as in the paper, or cover the distribution evenly'),
   maxRankShare: share
-    .default(0)
+    .default(recipe.maxRankShare)
     .describe('Share of the examples that always train the highest rank (--rank-per example)'),
   objective: z
     .enum(['sampled', 'matryoshka'])

@@ -1,24 +1,22 @@
 /** Options of `dylora train`: made from the schema of the settings, refused by name. */
 import t from 'tap'
 import { parseTrainOptions, settingArguments, trainHelp } from '../../src/cli/train-options.ts'
-import { TrainingSettings } from '../../src/training/settings.ts'
+import { recipes, TrainingSettings } from '../../src/training/settings.ts'
 
 const required = ['--base', 'b', '--data', 'd.jsonl', '--out', 'o']
 
-t.test("defaults are the paper's method on every linear layer", async (t) => {
-  t.match(parseTrainOptions(required), {
-    resume: false,
-    validation: undefined,
-    settings: {
-      method: 'dylora',
-      maxRank: 8,
-      scaling: 'alpha/b',
-      distribution: 'uniform',
-      update: 'all',
-      rankPer: 'batch',
-    },
-  })
-})
+t.test(
+  'defaults are the recipe `stratified` on every linear layer; another recipe is another set of defaults',
+  async (t) => {
+    t.match(parseTrainOptions(required), {
+      resume: false,
+      validation: undefined,
+      settings: { method: 'dylora', maxRank: 8, update: 'all', ...recipes.stratified },
+    })
+    const paper = parseTrainOptions([...required, '--recipe', 'paper', '--alpha', '4'])
+    t.match(paper, { settings: { ...recipes.paper, alpha: 4 } }, 'an option counts more than the recipe')
+  },
+)
 
 t.test('every setting is an option, and help lists it with its default', async (t) => {
   const help = trainHelp()
@@ -37,6 +35,8 @@ t.test('reads numbers, names and lists', async (t) => {
     '4e-3',
     '--target-modules',
     'q_proj,v_proj',
+    '--recipe',
+    'paper',
     '--update',
     'frozen',
     '--resume',
@@ -56,7 +56,8 @@ t.test('what is wrong is named', async (t) => {
     [[...required, '--method', 'adapter'], /^--method: .*dylora/],
     [[...required, '--target-modules', 'q_proj,w'], /^--target-modules: /],
     [[...required, '--threads', 'two'], /--threads: expected a whole number from 1, got 'two'/],
-    [[...required, '--update', 'frozen', '--rank-per', 'example'], /needs --rank-per batch/],
+    [[...required, '--update', 'frozen'], /needs --rank-per batch, as in --recipe paper/],
+    [[...required, '--recipe', 'papre'], /^--recipe: expected stratified or paper, got 'papre'/],
   ]
   for (const [args, message] of cases) t.throws(() => parseTrainOptions(args), { code: 'validation', message })
   t.throws(() => parseTrainOptions([...required, '--rnak', '4']), /--rnak/)

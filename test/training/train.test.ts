@@ -11,7 +11,7 @@ import { importCheckpoint } from '../../src/dylora/import.ts'
 import type { Dataset } from '../../src/training/data.ts'
 import type { Learner } from '../../src/training/learner.ts'
 import { sampleRanks } from '../../src/training/rank-sampling.ts'
-import { TrainingSettings } from '../../src/training/settings.ts'
+import { recipes, TrainingSettings } from '../../src/training/settings.ts'
 import { type StepReport, train } from '../../src/training/train.ts'
 import { Validation } from '../../src/training/validation.ts'
 import { fixturePath } from '../fixtures/golden.ts'
@@ -38,7 +38,15 @@ function counting(examples: number, seed = 1): Dataset {
 }
 
 const settingsOf = (settings: Partial<TrainingSettings>): TrainingSettings =>
-  TrainingSettings.parse({ maxRank: 4, batchSize: 8, steps: 12, learningRate: 0.02, seed: 5, ...settings })
+  TrainingSettings.parse({
+    ...recipes.paper,
+    maxRank: 4,
+    batchSize: 8,
+    steps: 12,
+    learningRate: 0.02,
+    seed: 5,
+    ...settings,
+  })
 
 /** A seed whose first step draws this rank. */
 function seedDrawing(rank: number): number {

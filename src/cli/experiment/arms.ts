@@ -2,7 +2,7 @@
 import type { Adapter } from '../../dylora/adapter.ts'
 import { scalingOf } from '../../dylora/adapter.ts'
 import { inSingularOrder } from '../../dylora/singular-order.ts'
-import type { TrainingSettings } from '../../training/settings.ts'
+import { recipes, type TrainingSettings } from '../../training/settings.ts'
 
 /** What an arm is to the comparison. */
 export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'full'
@@ -15,7 +15,8 @@ export const plainLora: Partial<TrainingSettings> = {
 /** The paper's method (section 4): one rank for each step, drawn on its own. */
 const paperMethod: Partial<TrainingSettings> = {
   ...plainLora,
-  ...{ rankPer: 'batch', rankDraw: 'independent', maxRankShare: 0, objective: 'sampled' },
+  ...recipes.paper,
+  objective: 'sampled',
 }
 
 export interface NestedArm {
@@ -53,9 +54,9 @@ export const nestedArms: readonly NestedArm[] = [
   },
   {
     id: 'recipe',
-    label: 'Recipe: a rank for each example, geometric, alpha/√b',
+    label: 'Recipe `stratified`',
     family: 'recipe',
-    settings: { rankPer: 'example', distribution: 'geometric', scaling: 'alpha/sqrt(b)', alpha: 8 },
+    settings: { ...recipes.stratified, objective: 'sampled', update: 'all' },
   },
 ]
 
