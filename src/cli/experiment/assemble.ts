@@ -77,3 +77,16 @@ function inOrder(a: MeasuredRun, b: MeasuredRun): number {
   const at = x.findIndex((value, i) => value !== y[i])
   return at < 0 ? 0 : x[at]! - y[at]!
 }
+
+/** What earlier results of the same data say of the plan that is not run now: its command, and what it lacks. */
+export function withOtherPlan(results: Results, earlier: Results | null, wide: boolean): Results {
+  if (earlier === null || JSON.stringify(earlier.data) !== JSON.stringify(results.data)) return results
+  const done = new Set(results.runs.map(({ id }) => id))
+  const missing = earlier.missing.filter((id) => id.startsWith('wide-') !== wide && !done.has(id))
+  const commands = earlier.command.split('\n').filter((command) => command.includes('--wide') !== wide)
+  return {
+    ...results,
+    missing: [...results.missing, ...missing],
+    command: [...commands, results.command].join('\n'),
+  }
+}

@@ -67,7 +67,7 @@ async function qualityChart(results: Results, plan: PlanName, draft: Draft): Pro
   const { of, title, digits } = quantities[draft.quantity]
   const series = armsOf(results, plan)
     .filter(draft.shows)
-    .map(({ arm, label }): Series => ({ arm, label, curve: curveOf(results, plan, arm, of) }))
+    .map(({ arm, label }): Series => ({ arm, label: plain(label), curve: curveOf(results, plan, arm, of) }))
   if (series.length < draft.least) return null
   return {
     file: `${plan}-${draft.name}.svg`,
@@ -75,6 +75,9 @@ async function qualityChart(results: Results, plan: PlanName, draft: Draft): Pro
     svg: await draw(curveSpec(series, title, plan === 'wide'), draft.title),
   }
 }
+
+/** A label without the marks of Markdown. */
+const plain = (label: string): string => label.replaceAll('`', '')
 
 /** `DyLoRA from 60.1 at rank 1 to 62.3 at rank 8`. */
 function described({ label, curve }: Series, digits: number): string {
@@ -91,7 +94,7 @@ async function costChart(results: Results, plan: PlanName): Promise<Chart | null
     const area = auracOf(curveOf(results, plan, arm.arm, quantities.bleu.of))
     return found === null || area === null
       ? []
-      : [{ arm: arm.arm, label: arm.label, teraFlops: found.cost.flops / 1e12, area }]
+      : [{ arm: arm.arm, label: plain(arm.label), teraFlops: found.cost.flops / 1e12, area }]
   })
   if (prices.length < 2) return null
   const title = 'Cost of all ranks against their quality'

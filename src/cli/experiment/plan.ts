@@ -7,7 +7,7 @@ import { cutArms, type Family, fullArm, loraArm, nestedArms, plainLora } from '.
 export type PlanName = 'main' | 'wide'
 
 /** What is measured of a training: an arm of the comparison, at some of its ranks. 0 is the model as it is. */
-export interface Subject {
+interface Subject {
   readonly arm: string
   readonly label: string
   readonly family: Family

@@ -53,7 +53,8 @@ function preface(results: Results): string[] {
       `- Machine: ${Object.entries(machine)
         .map(([name, value]) => `${name} ${value}`)
         .join(', ')}`,
-      `- Command: \`npm run dylora -- experiment ${results.command}\` (last result ${results.updated})`,
+      ...results.command.split('\n').map((command) => `- Command: \`npm run dylora -- experiment ${command}\``),
+      `- Last result: ${results.updated}`,
       '- Energy is told in floating-point operations of the matrix products (padding included); no power meter was read, so there are no kilowatt-hours.',
     ].join('\n'),
     ...(missing.length === 0

@@ -66,7 +66,7 @@ const DataFile = z.strictObject({ file: z.string(), digest: z.string(), count: z
 
 export const Results = z.strictObject({
   formatVersion: z.literal(1),
-  /** The arguments of `dylora experiment`, without directories. */
+  /** The arguments of `dylora experiment`, without the directories of a machine; a line for each plan. */
   command: z.string(),
   /** When the last result came, ISO 8601. */
   updated: z.string(),
@@ -89,6 +89,7 @@ export const Results = z.strictObject({
 })
 export type Results = z.infer<typeof Results>
 
+/** A mistake of the user where `path` holds no results. */
 export const readResults = (path: string): Promise<Results> =>
   readJsonFile(path, Results, (reason) => errors.validation(`${path} is not usable: ${reason}`))
 

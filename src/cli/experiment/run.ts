@@ -1,15 +1,16 @@
 /** The experiment itself: lanes of trainings, each measured when it is over, and the results written after each. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists } from '../../dylora/publish.ts'
 import { DyloraError } from '../../errors.ts'
-import { type AssembleContext, assemble } from './assemble.ts'
+import { type AssembleContext, assemble, withOtherPlan } from './assemble.ts'
 import { describePlan } from './describe-plan.ts'
 import { type Inputs, readInputs } from './inputs.ts'
 import { type MeasureContext, measuredMetrics, measureRun } from './measure.ts'
 import { readMeasured, writeMeasured } from './measured-file.ts'
 import type { ExperimentOptions } from './options.ts'
 import { planOf, type Run } from './plan.ts'
-import { publishJson } from './results.ts'
+import { publishJson, readResults } from './results.ts'
 import { finishedTraining, modelDirectory, type TrainContext, trainingFingerprint, trainRun } from './train-run.ts'
 import { writeReport } from './write-report.ts'
 
@@ -109,5 +110,7 @@ async function finishRun(experiment: Experiment, run: Run, name: string): Promis
 }
 
 async function publishResults({ assembling }: Experiment, out: string, compared: boolean): Promise<void> {
-  await publishJson(join(out, 'results.json'), await assemble(assembling, compared))
+  const path = join(out, 'results.json')
+  const earlier = (await exists(path)) ? await readResults(path).catch(() => null) : null
+  await publishJson(path, withOtherPlan(await assemble(assembling, compared), earlier, assembling.options.wide))
 }

@@ -4,7 +4,7 @@ import type { Family } from './arms.ts'
 import type { PlanName } from './plan.ts'
 import type { Comparison, Cost, Measured, MeasuredRun, Results } from './results.ts'
 
-export interface Cell {
+interface Cell {
   readonly mean: number
   /** Of the sample; null of a single seed. */
   readonly deviation: number | null
@@ -49,7 +49,7 @@ export function auracOf(curve: readonly CurvePoint[]): number | null {
   return ranked.length === 0 ? null : aurac(ranked.map(({ rank, mean }) => ({ rank, value: mean })))
 }
 
-export function cellOf(values: readonly number[]): Cell {
+function cellOf(values: readonly number[]): Cell {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
   return { mean, deviation: values.length < 2 ? null : Math.sqrt(squares / (values.length - 1)), seeds: values.length }
