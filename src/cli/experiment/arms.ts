@@ -5,7 +5,7 @@ import { inSingularOrder } from '../../dylora/singular-order.ts'
 import { recipes, type TrainingSettings } from '../../training/settings.ts'
 
 /** What an arm is to the comparison. */
-export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'full'
+export type Family = 'lora' | 'cut' | 'dylora' | 'recipe' | 'candidate' | 'full'
 
 /** LoRA as the paper trains it (section 5). Said in full, so that other defaults of the trainer do not change the baselines. */
 export const plainLora: Partial<TrainingSettings> = {
@@ -19,10 +19,12 @@ const paperMethod: Partial<TrainingSettings> = {
   objective: 'sampled',
 }
 
+const stratified: Partial<TrainingSettings> = { ...recipes.stratified, objective: 'sampled', update: 'all' }
+
 export interface NestedArm {
   readonly id: string
   readonly label: string
-  readonly family: 'dylora' | 'recipe'
+  readonly family: 'dylora' | 'recipe' | 'candidate'
   readonly settings: Partial<TrainingSettings>
 }
 
@@ -56,9 +58,29 @@ export const nestedArms: readonly NestedArm[] = [
     id: 'recipe',
     label: 'Recipe `stratified`',
     family: 'recipe',
-    settings: { ...recipes.stratified, objective: 'sampled', update: 'all' },
+    settings: stratified,
   },
 ]
+
+/** What the recipe was chosen among: one thing less or other than in it. A search, told by a single seed. */
+export const candidateArms: readonly NestedArm[] = (
+  [
+    ['independent', 'ranks drawn on their own', { rankDraw: 'independent' }],
+    ['uniform', 'uniform', { distribution: 'uniform' }],
+    ['no-top', 'no share at the top rank', { maxRankShare: 0 }],
+    ['top-half', 'half at the top rank', { maxRankShare: 0.5 }],
+    ['alpha-b', 'alpha/b', { scaling: 'alpha/b' }],
+    ['alpha-sqrt-b', 'alpha/√b, alpha 8', { scaling: 'alpha/sqrt(b)', alpha: 8 }],
+    ['loraplus', 'LoRA+, ratio 4', { loraplusLrRatio: 4 }],
+    ['row-rates', 'rates of rows by their share', { rowLrExponent: 0.5 }],
+    ['matryoshka', "MatryoshkaLoRA's diagonal", { objective: 'matryoshka' }],
+  ] as const
+).map(([id, label, change]) => ({
+  id: `candidate-${id}`,
+  label: `Recipe, but ${label}`,
+  family: 'candidate',
+  settings: { ...stratified, ...change },
+}))
 
 /** Ways to get lower ranks out of a LoRA that was trained for one. */
 export interface CutArm {

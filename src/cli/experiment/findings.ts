@@ -31,6 +31,7 @@ export function findings(results: Results, plan: PlanName): string[] {
     ...nested.flatMap((arm) => everyRank(results, plan, arm, lora)),
     ...bestArm(results, plan, arms),
     ...ablation(results, plan, nested),
+    ...search(results, plan),
     ...fullTraining(results, plan, arms, lora),
   ]
 }
@@ -124,6 +125,18 @@ function ablation(results: Results, plan: PlanName, nested: readonly ArmSummary[
       `**Ablation.** ${one} has ${signed(x - y, 2)} AURAC against ${other}; the paper found the first better over all ranks.`,
     ]
   })
+}
+
+/** The recipe and what it was chosen among, of the seed that they share. */
+function search(results: Results, plan: PlanName): string[] {
+  const seed = results.runs.find(({ subjects }) => subjects.some(({ family }) => family === 'candidate'))?.seed
+  const ofSeed = { ...results, runs: results.runs.filter((run) => run.seed === seed) }
+  const losses = armsOf(ofSeed, plan)
+    .filter(({ family }) => family === 'candidate' || family === 'recipe')
+    .map(({ arm, label }) => ({ label, area: auracOf(curveOf(ofSeed, plan, arm, ({ loss }) => loss)) ?? Number.NaN }))
+  if (seed === undefined || losses.length < 2) return []
+  const order = losses.toSorted((a, b) => a.area - b.area).map(({ label, area }) => `${label} ${area.toFixed(4)}`)
+  return [`**Search** (seed ${seed} alone, AURAC of the validation loss, the best first): ${order.join('; ')}.`]
 }
 
 function fullTraining(

@@ -16,6 +16,7 @@ export interface ExperimentOptions {
   readonly loraRanks: readonly number[] | undefined
   readonly shared: Partial<TrainingSettings>
   readonly wide: boolean
+  readonly candidates: boolean
   readonly only: readonly string[]
   readonly parallel: number
   readonly dryRun: boolean
@@ -66,6 +67,7 @@ const described = {
 
 const flags = {
   wide: 'The wide range: DyLoRA and the recipe at 64 against LoRA at 1, 2, 4, ..., 64',
+  candidates: 'Also what the recipe was chosen among, for the first seed',
   'dry-run': 'Print the plan with estimated FLOPs, and train nothing',
   'report-only': 'Write the report of results.json again; needs --out alone',
 } as const
@@ -111,6 +113,8 @@ function experimentOf(
 ): Omit<ExperimentOptions, 'out' | 'report'> {
   const preset = presetOf(given.preset ?? 'full')
   const wide = switches.wide ?? false
+  const candidates = switches.candidates ?? false
+  if (wide && candidates) throw errors.validation('--candidates is a part of the main plan: give it without --wide')
   return {
     base: required(given, 'base'),
     data: required(given, 'data'),
@@ -118,6 +122,7 @@ function experimentOf(
     test: required(given, 'test'),
     preset,
     wide,
+    candidates,
     seeds: list('seeds', given.seeds ?? presets[preset].seeds, 0),
     maxRank: count(given, 'max-rank', 1) ?? (wide ? 64 : 8),
     loraRanks: given['lora-ranks'] === undefined ? undefined : list('lora-ranks', given['lora-ranks'], 1),

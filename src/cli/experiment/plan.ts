@@ -1,7 +1,7 @@
 /** The plan of an experiment: which trainings, with which settings, and what is measured of each. Pure. */
 import { errors } from '../../errors.ts'
 import { TrainingSettings } from '../../training/settings.ts'
-import { cutArms, type Family, fullArm, loraArm, nestedArms, plainLora } from './arms.ts'
+import { candidateArms, cutArms, type Family, fullArm, loraArm, type NestedArm, nestedArms, plainLora } from './arms.ts'
 
 /** `main` compares everything at one highest rank; `wide` a training of many ranks with LoRA at powers of two. */
 export type PlanName = 'main' | 'wide'
@@ -26,6 +26,8 @@ export interface Run {
 
 export interface PlanOptions {
   readonly wide: boolean
+  /** Also what the recipe was chosen among, for the first seed. */
+  readonly candidates?: boolean
   readonly seeds: readonly number[]
   readonly maxRank: number
   /** Ranks that a LoRA is trained for; every one (wide: powers of two) unless given. The highest is always among them. */
@@ -45,7 +47,10 @@ export function planOf(options: PlanOptions): Run[] {
   const stray = loraRanks.find((rank) => rank > maxRank)
   if (stray !== undefined) throw errors.validation(`--lora-ranks: expected ranks up to ${maxRank}, got ${stray}`)
   const drafts = options.wide ? wideDrafts(ranks, loraRanks) : mainDrafts(ranks, loraRanks)
-  const runs = seeds.flatMap((seed) => drafts.map((draft) => runOf(draft, plan, seed, shared)))
+  const tried = options.candidates ? nestedDrafts(ranks, '', candidateArms) : []
+  const runs = seeds.flatMap((seed, i) =>
+    [...drafts, ...(i === 0 ? tried : [])].map((draft) => runOf(draft, plan, seed, shared)),
+  )
   return only.length === 0 ? runs : runs.filter(({ id }) => only.some((part) => id.includes(part)))
 }
 
@@ -77,8 +82,8 @@ const wideDrafts = (ranks: readonly number[], loraRanks: readonly number[]): Dra
   ...loraDrafts(ranks, loraRanks, 'wide-'),
 ]
 
-const nestedDrafts = (ranks: readonly number[], prefix: string): Draft[] =>
-  nestedArms.map(({ id, label, family, settings }) => ({
+const nestedDrafts = (ranks: readonly number[], prefix: string, arms: readonly NestedArm[] = nestedArms): Draft[] =>
+  arms.map(({ id, label, family, settings }) => ({
     name: `${prefix}${id}`,
     settings: { method: 'dylora', maxRank: Math.max(...ranks), ...settings },
     subjects: [{ arm: id, label, family, ranks }],

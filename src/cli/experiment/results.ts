@@ -33,7 +33,7 @@ export type Measured = z.infer<typeof Measured>
 const Subject = z.strictObject({
   arm: z.string(),
   label: z.string(),
-  family: z.enum(['lora', 'cut', 'dylora', 'recipe', 'full']),
+  family: z.enum(['lora', 'cut', 'dylora', 'recipe', 'candidate', 'full']),
   ranks: z.array(z.int().min(0)).readonly(),
 })
 

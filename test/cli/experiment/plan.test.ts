@@ -95,3 +95,15 @@ t.test('a LoRA above the highest rank is refused', async (t) => {
     message: /--lora-ranks.*up to 2, got 4/,
   })
 })
+
+t.test('what the recipe was chosen among is tried with the first seed alone, and only when asked for', async (t) => {
+  const candidates = (asked: boolean) =>
+    planOf({ wide: false, candidates: asked, seeds: [1, 2], maxRank: 4, shared: { steps: 5 } }).filter(({ subjects }) =>
+      subjects.some(({ family }) => family === 'candidate'),
+    )
+  t.same(candidates(false), [])
+  t.ok(candidates(true).length > 5)
+  t.ok(candidates(true).every(({ seed }) => seed === 1))
+  const [recipe] = planOf({ wide: false, seeds: [1], maxRank: 4, shared: { steps: 5 }, only: ['recipe'] })
+  for (const { id, settings } of candidates(true)) t.notSame(settings, recipe!.settings, id)
+})
