@@ -1,11 +1,11 @@
 /** From measured trainings to `results.json`. */
 import { readdir } from 'node:fs/promises'
 import { machine } from '../bench-report.ts'
-import { cutArms, fullArm, loraArm, nestedArms } from './arms.ts'
-import { comparisonsOf } from './compare.ts'
+import { candidateArms, cutArms, fullArm, loraArm, nestedArms } from './arms.ts'
+import type { Compare } from './compare.ts'
 import type { Inputs } from './inputs.ts'
-import { measuredMetrics, weightCount } from './measure.ts'
-import { readMeasured, readTexts } from './measured-file.ts'
+import { weightCount } from './measure.ts'
+import { readMeasured, readPlanned } from './measured-file.ts'
 import type { ExperimentOptions } from './options.ts'
 import type { Run } from './plan.ts'
 import type { MeasuredRun, Results } from './results.ts'
@@ -18,15 +18,14 @@ export interface AssembleContext {
   /** The whole plan, whatever part of it is run now. */
   readonly planned: readonly Run[]
   readonly fingerprintOf: (settings: object) => string
+  readonly compare: Compare
 }
 
-/** Bootstrap takes its time: `compared` asks for it. */
-export async function assemble(context: AssembleContext, compared: boolean): Promise<Results> {
-  const { inputs, options, command, planned } = context
+export async function assemble(context: AssembleContext): Promise<Results> {
+  const { inputs, options, command, planned, compare } = context
   const runs = await measuredRuns(context)
   const done = new Set(runs.map(({ id }) => id))
-  const { base, files, groups } = inputs
-  const textsOf = (run: MeasuredRun, arm: string, rank: number) => readTexts(context.runs, run.id, arm, rank)
+  const { base, files } = inputs
   return {
     formatVersion: 1,
     command,
@@ -44,7 +43,7 @@ export async function assemble(context: AssembleContext, compared: boolean): Pro
     maxNewTokens: options.maxNewTokens,
     missing: planned.map(({ id }) => id).filter((id) => !done.has(id)),
     runs,
-    comparisons: compared ? await comparisonsOf(runs, groups, measuredMetrics[0], textsOf) : [],
+    comparisons: await compare(runs),
   }
 }
 
@@ -52,7 +51,7 @@ export async function assemble(context: AssembleContext, compared: boolean): Pro
 async function measuredRuns({ runs, planned, fingerprintOf }: AssembleContext): Promise<MeasuredRun[]> {
   const plan = planned[0]?.plan
   const ids = new Set(planned.map(({ id }) => id))
-  const ours = await Promise.all(planned.map((run) => readMeasured(runs, run.id, fingerprintOf(run.settings))))
+  const ours = await Promise.all(planned.map((run) => readPlanned(runs, run, fingerprintOf(run.settings))))
   const others = (await readdir(runs)).filter((name) => !name.startsWith('.') && !ids.has(name)).sort()
   const theirs = await Promise.all(
     others.map(async (name) => {
@@ -63,7 +62,7 @@ async function measuredRuns({ runs, planned, fingerprintOf }: AssembleContext): 
   return [...ours, ...theirs].filter((run) => run !== null).toSorted(inOrder)
 }
 
-const armOrder = [loraArm, ...cutArms, ...nestedArms, fullArm].map(({ id }) => id)
+const armOrder = [loraArm, ...cutArms, ...nestedArms, ...candidateArms, fullArm].map(({ id }) => id)
 
 const placeOf = ({ plan, seed, subjects: [first] }: MeasuredRun): number[] => [
   plan === 'main' ? 0 : 1,

@@ -3,6 +3,7 @@ import { pairedComparison, type ScoreOf, scoreOfCounts } from '../../evaluation/
 import { countsOf, type MetricName, metrics } from '../../evaluation/metrics.ts'
 import type { ReferenceGroup } from '../../evaluation/references.ts'
 import { loraArm, nestedArms } from './arms.ts'
+import type { PlanName } from './plan.ts'
 import type { Comparison, MeasuredRun } from './results.ts'
 
 /** The texts of an arm of a run at a rank. */
@@ -13,57 +14,60 @@ interface Pair {
   readonly lora: MeasuredRun
 }
 
-/** Both sides are the mean over the seeds that both have. */
-export async function comparisonsOf(
-  runs: readonly MeasuredRun[],
-  groups: readonly ReferenceGroup[],
-  metricName: MetricName,
-  textsOf: TextsOf,
-): Promise<Comparison[]> {
+/** An arm at a rank, in all seeds that have its LoRA too. */
+interface Question {
+  readonly plan: PlanName
+  readonly arm: string
+  readonly rank: number
+  readonly pairs: readonly Pair[]
+}
+
+export type Compare = (runs: readonly MeasuredRun[]) => Promise<Comparison[]>
+
+/**
+ * Compares all that can be; both sides are the mean over the seeds that both have. Bootstrap takes its time, so answers are
+ * kept for the next call: texts of a training that was measured must not change in between.
+ */
+export function comparer(groups: readonly ReferenceGroup[], metricName: MetricName, textsOf: TextsOf): Compare {
   const metric = metrics[metricName]
   const references = groups.map((group) => group.references)
-  const scores = async (side: readonly MeasuredRun[], arm: string, rank: number): Promise<ScoreOf> => {
+  const answers = new Map<string, Comparison>()
+  const meanScore = async (runs: readonly MeasuredRun[], arm: string, rank: number): Promise<ScoreOf> => {
     const counts = await Promise.all(
-      side.map(async (run) => countsOf(metric, await textsOf(run, arm, rank), references)),
+      runs.map(async (run) => countsOf(metric, await textsOf(run, arm, rank), references)),
     )
-    const scoresOf = counts.map((rows) => scoreOfCounts(rows, metric.combine))
-    return (indices) => scoresOf.reduce((sum, of) => sum + of(indices), 0) / scoresOf.length
+    const scores = counts.map((rows) => scoreOfCounts(rows, metric.combine))
+    return (indices) => scores.reduce((sum, score) => sum + score(indices), 0) / scores.length
   }
-  const comparisons: Comparison[] = []
-  for (const plan of ['main', 'wide'] as const) {
-    const ofPlan = runs.filter((run) => run.plan === plan)
-    for (const { id: arm } of nestedArms) {
-      for (const rank of ranksOf(ofPlan, arm)) {
-        const pairs = pairsOf(ofPlan, arm, rank)
-        if (pairs.length === 0) continue
-        const [a, b] = [
-          await scores(
-            pairs.map((pair) => pair.arm),
-            arm,
-            rank,
-          ),
-          await scores(
-            pairs.map((pair) => pair.lora),
-            loraArm.id,
-            rank,
-          ),
-        ]
-        const { difference, ci95, pValue } = pairedComparison(groups.length, a, b, metric)
-        const [low, high] = ci95
-        comparisons.push({
-          plan,
-          arm,
-          rank,
-          metric: metricName,
-          seeds: pairs.length,
-          difference,
-          ci95: [low, high],
-          pValue,
-        })
-      }
+  const answer = async ({ plan, arm, rank, pairs }: Question): Promise<Comparison> => {
+    const [own, lora] = [pairs.map((pair) => pair.arm), pairs.map((pair) => pair.lora)]
+    const sides = [await meanScore(own, arm, rank), await meanScore(lora, loraArm.id, rank)] as const
+    const { difference, ci95, pValue } = pairedComparison(groups.length, ...sides, metric)
+    const [low, high] = ci95
+    return { plan, arm, rank, metric: metricName, seeds: pairs.length, difference, ci95: [low, high], pValue }
+  }
+  return async (runs) => {
+    const comparisons: Comparison[] = []
+    for (const question of questionsOf(runs)) {
+      const { plan, arm, rank, pairs } = question
+      const key = [plan, arm, rank, ...pairs.map((pair) => pair.arm.id)].join(' ')
+      const found = answers.get(key) ?? (await answer(question))
+      answers.set(key, found)
+      comparisons.push(found)
     }
+    return comparisons
   }
-  return comparisons
+}
+
+function questionsOf(runs: readonly MeasuredRun[]): Question[] {
+  return (['main', 'wide'] as const).flatMap((plan) => {
+    const ofPlan = runs.filter((run) => run.plan === plan)
+    return nestedArms.flatMap(({ id: arm }) =>
+      ranksOf(ofPlan, arm)
+        .map((rank): Question => ({ plan, arm, rank, pairs: pairsOf(ofPlan, arm, rank) }))
+        .filter(({ pairs }) => pairs.length > 0),
+    )
+  })
 }
 
 const has = (run: MeasuredRun, arm: string, rank: number): boolean =>

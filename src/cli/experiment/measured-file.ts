@@ -25,6 +25,14 @@ export async function readMeasured(runs: string, id: string, fingerprint?: strin
   return fingerprint === undefined || file.fingerprint === fingerprint ? file.run : null
 }
 
+/** What was measured of a run of the plan, under the labels of the plan; null where something of it is missing. */
+export async function readPlanned(runs: string, run: Run, fingerprint: string): Promise<MeasuredRun | null> {
+  const found = await readMeasured(runs, run.id, fingerprint)
+  const has = (arm: string, rank: number) => found?.measured.some((point) => point.arm === arm && point.rank === rank)
+  const whole = run.subjects.every(({ arm, ranks }) => ranks.every((rank) => has(arm, rank)))
+  return found !== null && whole ? { ...found, subjects: run.subjects } : null
+}
+
 /** The texts first: who sees the file finds them. */
 export async function writeMeasured(
   runs: string,

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { exists } from '../../dylora/publish.ts'
 import { DyloraError } from '../../errors.ts'
 import { type AssembleContext, assemble, withOtherPlan } from './assemble.ts'
+import { comparer, type TextsOf } from './compare.ts'
 import { describePlan } from './describe-plan.ts'
 import { type Inputs, readInputs } from './inputs.ts'
 import { type MeasureContext, measuredMetrics, measureRun } from './measure.ts'
-import { readMeasured, writeMeasured } from './measured-file.ts'
+import { readPlanned, readTexts, writeMeasured } from './measured-file.ts'
 import type { ExperimentOptions } from './options.ts'
 import { planOf, type Run } from './plan.ts'
 import { publishJson, readResults } from './results.ts'
@@ -18,6 +19,8 @@ interface Experiment {
   readonly training: TrainContext
   readonly measuring: MeasureContext
   readonly assembling: AssembleContext
+  /** Writes what is known so far; one call after the other, so that nothing older comes last. */
+  readonly publish: () => Promise<void>
   readonly say: (line: string) => void
 }
 
@@ -34,7 +37,7 @@ export async function runExperiment(options: ExperimentOptions, command: string)
   await mkdir(experiment.assembling.runs, { recursive: true })
   const failures = await runLanes(experiment, planned, options.parallel)
   experiment.training.signal.throwIfAborted()
-  await publishResults(experiment, options.out, true)
+  await experiment.publish()
   await writeReport(options.out, options.report)
   console.log(`The report is ${options.report}`)
   for (const failure of failures) console.error(`dylora: ${failure}`)
@@ -53,11 +56,19 @@ function experimentOf(
   const digests = { data: files.train.digest, base: base.digest }
   const measuredWith = { validation: files.validation, test: files.test, maxNewTokens, metrics: measuredMetrics }
   const fingerprintOf = (settings: object) => JSON.stringify([trainingFingerprint(settings, digests), measuredWith])
+  const textsOf: TextsOf = (run, arm, rank) => readTexts(runs, run.id, arm, rank)
+  const compare = comparer(groups, measuredMetrics[0], textsOf)
   const signal = stopSignal()
+  const assembling = { runs, inputs, options, command, planned, fingerprintOf, compare }
+  let published = Promise.resolve()
   return {
     training: { directory: runs, base: options.base, data: options.data, digests, signal },
     measuring: { base, validation, lossExamples, groups, maxNewTokens, threads: 1 },
-    assembling: { runs, inputs, options, command, planned, fingerprintOf },
+    assembling,
+    publish: () => {
+      published = published.then(() => publishResults(assembling))
+      return published
+    },
     say: (line) => console.log(line),
   }
 }
@@ -91,9 +102,9 @@ async function runLanes(experiment: Experiment, planned: readonly Run[], width: 
 }
 
 async function finishRun(experiment: Experiment, run: Run, name: string): Promise<void> {
-  const { training, measuring, assembling, say } = experiment
+  const { training, measuring, assembling, publish, say } = experiment
   const fingerprint = assembling.fingerprintOf(run.settings)
-  if ((await readMeasured(assembling.runs, run.id, fingerprint)) !== null) return say(`${name}: there already`)
+  if ((await readPlanned(assembling.runs, run, fingerprint)) !== null) return say(`${name}: there already`)
   const found = await finishedTraining(training, run)
   if (found === null) say(`${name}: training`)
   const cost = found ?? (await trainRun(training, run))
@@ -106,11 +117,11 @@ async function finishRun(experiment: Experiment, run: Run, name: string): Promis
   for (const { arm, rank, loss, metrics } of measured) {
     say(`${name}: ${arm} rank ${rank}: loss ${loss.toFixed(4)}, ${metric} ${metrics[metric]?.toFixed(2)}`)
   }
-  await publishResults(experiment, assembling.options.out, false)
+  await publish()
 }
 
-async function publishResults({ assembling }: Experiment, out: string, compared: boolean): Promise<void> {
-  const path = join(out, 'results.json')
+async function publishResults(assembling: AssembleContext): Promise<void> {
+  const path = join(assembling.options.out, 'results.json')
   const earlier = (await exists(path)) ? await readResults(path).catch(() => null) : null
-  await publishJson(path, withOtherPlan(await assemble(assembling, compared), earlier, assembling.options.wide))
+  await publishJson(path, withOtherPlan(await assemble(assembling), earlier, assembling.options.wide))
 }

@@ -1,6 +1,6 @@
 /** The paired comparison of arms with the LoRA trained for the rank. */
 import t from 'tap'
-import { comparisonsOf, type TextsOf } from '../../../src/cli/experiment/compare.ts'
+import { comparer, type TextsOf } from '../../../src/cli/experiment/compare.ts'
 import type { MeasuredRun } from '../../../src/cli/experiment/results.ts'
 
 const words = ['red', 'blue', 'small', 'large', 'quiet', 'busy']
@@ -24,6 +24,8 @@ const textsOf: TextsOf = async ({ seed }, arm) =>
       : `the ${word} pub is near the river ${arm === 'lora' ? 'side' : 'bank'}`,
   )
 
+const compare = comparer(groups, 'bleu', textsOf)
+
 t.test('an arm is compared at the ranks and seeds that have a LoRA, with the mean over the seeds', async (t) => {
   const runs = [
     run('dylora', 1, [1, 2]),
@@ -33,7 +35,7 @@ t.test('an arm is compared at the ranks and seeds that have a LoRA, with the mea
     run('lora', 2, [1]),
     run('lora', 2, [2]),
   ]
-  const comparisons = await comparisonsOf(runs, groups, 'bleu', textsOf)
+  const comparisons = await compare(runs)
   t.same(
     comparisons.map(({ plan, arm, rank, seeds }) => [plan, arm, rank, seeds]),
     [
@@ -52,6 +54,18 @@ t.test('an arm is compared at the ranks and seeds that have a LoRA, with the mea
   }
 })
 
+t.test('what was compared is not compared again until there are more seeds', async (t) => {
+  let read = 0
+  const counting = comparer(groups, 'bleu', (...args) => {
+    read += 1
+    return textsOf(...args)
+  })
+  const runs = [run('dylora', 2, [1]), run('lora', 2, [1])]
+  t.same([await counting(runs), read], [await counting(runs), 2])
+  const [more] = await counting([...runs, run('dylora', 4, [1]), run('lora', 4, [1])])
+  t.same([more?.seeds, read], [2, 2 + 4])
+})
+
 t.test('arms of one plan are not compared with a LoRA of the other', async (t) => {
-  t.same(await comparisonsOf([run('dylora', 1, [1]), run('lora', 1, [1], 'wide')], groups, 'bleu', textsOf), [])
+  t.same(await compare([run('dylora', 1, [1]), run('lora', 1, [1], 'wide')]), [])
 })
