@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { readJsonFile } from '../../dylora/json-file.ts'
 import { exists } from '../../dylora/publish.ts'
 import { errors } from '../../errors.ts'
+import { sameMeasured } from './fingerprint.ts'
 import type { MeasuredTexts } from './measure.ts'
 import type { Run } from './plan.ts'
 import { type Cost, MeasuredRun, publishJson } from './results.ts'
@@ -22,7 +23,7 @@ export async function readMeasured(runs: string, id: string, fingerprint?: strin
   const path = pathOf(runs, id)
   if (!(await exists(path))) return null
   const file = await readJsonFile(path, MeasuredFile, (reason) => errors.checkpointInvalid(path, reason))
-  return fingerprint === undefined || file.fingerprint === fingerprint ? file.run : null
+  return fingerprint === undefined || sameMeasured(file.fingerprint, fingerprint) ? file.run : null
 }
 
 /** What was measured of a run of the plan, under the labels of the plan; null where something of it is missing. */

@@ -6,13 +6,14 @@ import { DyloraError } from '../../errors.ts'
 import { type AssembleContext, assemble, withOtherPlan } from './assemble.ts'
 import { comparer, type TextsOf } from './compare.ts'
 import { describePlan } from './describe-plan.ts'
+import { measuredFingerprint, trainingFingerprint } from './fingerprint.ts'
 import { type Inputs, readInputs } from './inputs.ts'
 import { type MeasureContext, measuredMetrics, measureRun } from './measure.ts'
 import { readPlanned, readTexts, writeMeasured } from './measured-file.ts'
 import type { ExperimentOptions } from './options.ts'
 import { planOf, type Run } from './plan.ts'
 import { publishJson, readResults } from './results.ts'
-import { finishedTraining, modelDirectory, type TrainContext, trainingFingerprint, trainRun } from './train-run.ts'
+import { finishedTraining, modelDirectory, type TrainContext, trainRun } from './train-run.ts'
 import { writeReport } from './write-report.ts'
 
 interface Experiment {
@@ -55,7 +56,7 @@ function experimentOf(
   const { validation, lossExamples, maxNewTokens } = options
   const digests = { data: files.train.digest, base: base.digest }
   const measuredWith = { validation: files.validation, test: files.test, maxNewTokens, metrics: measuredMetrics }
-  const fingerprintOf = (settings: object) => JSON.stringify([trainingFingerprint(settings, digests), measuredWith])
+  const fingerprintOf = (settings: object) => measuredFingerprint(trainingFingerprint(settings, digests), measuredWith)
   const textsOf: TextsOf = (run, arm, rank) => readTexts(runs, run.id, arm, rank)
   const compare = comparer(groups, measuredMetrics[0], textsOf)
   const signal = stopSignal()

@@ -8,6 +8,7 @@ import { readJsonFile } from '../../dylora/json-file.ts'
 import { exists } from '../../dylora/publish.ts'
 import { errors } from '../../errors.ts'
 import { settingArguments } from '../train-options.ts'
+import { type Digests, sameTraining, trainingFingerprint } from './fingerprint.ts'
 import type { Run } from './plan.ts'
 import { Cost, publishJson } from './results.ts'
 
@@ -19,19 +20,17 @@ export interface TrainContext {
   readonly base: string
   readonly data: string
   /** What must be the same for a finished training to be kept, beside its settings. */
-  readonly digests: Readonly<Record<string, string>>
+  readonly digests: Digests
   readonly signal: AbortSignal
 }
 
 export const modelDirectory = (context: TrainContext, { id }: Run): string => join(context.directory, id, 'model')
 
-export const trainingFingerprint = (settings: object, digests: TrainContext['digests']): string =>
-  JSON.stringify({ settings, ...digests })
-
 /** The cost of a finished training with the same fingerprint; null where there is none. */
 export async function finishedTraining(context: TrainContext, run: Run): Promise<Cost | null> {
   const file = await readRunFile(context, run)
-  return file?.fingerprint === trainingFingerprint(run.settings, context.digests) ? file.cost : null
+  const wanted = trainingFingerprint(run.settings, context.digests)
+  return file !== null && sameTraining(file.fingerprint, wanted) ? file.cost : null
 }
 
 async function readRunFile({ directory }: TrainContext, { id }: Run): Promise<z.infer<typeof RunFile> | null> {
@@ -44,7 +43,8 @@ export async function trainRun(context: TrainContext, run: Run): Promise<Cost> {
   const place = join(context.directory, run.id)
   const file = join(place, 'run.json')
   const fingerprint = trainingFingerprint(run.settings, context.digests)
-  if ((await readRunFile(context, run))?.fingerprint !== fingerprint) await rm(place, { recursive: true, force: true })
+  const found = await readRunFile(context, run)
+  if (found === null || found.fingerprint !== fingerprint) await rm(place, { recursive: true, force: true })
   await mkdir(place, { recursive: true })
   await publishJson(file, { fingerprint, cost: null })
   const log = join(place, 'train.log')

@@ -143,17 +143,18 @@ t.test('a dry run tells what would be trained and its price, and trains nothing'
 t.test('killed in the middle of a training, the experiment ends as an unbroken one', async (t) => {
   const { directory, args } = await place(t.testdir(data))
   const out = join(directory, 'out')
-  const common = [...args, '--steps', '400', '--runs', 'dylora-seed']
+  const common = [...args, '--steps', '1500', '--runs', 'dylora-seed']
   t.capture(console, 'log')
   const log = join(out, 'runs', 'dylora-seed42', 'train.log')
   const child = spawn(process.execPath, ['--import=tsx', 'src/cli/main.ts', 'experiment', ...common, '--out', out], {
     stdio: 'ignore',
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  // Past the first checkpoint; the limit only keeps a broken experiment from waiting forever.
-  for (let i = 0; i < 1200 && !(await logged(log)).includes('"step":60,'); i++) await sleep(50)
+  // Past the first checkpoint.
+  await untilLogged(log, '"step":60,')
   child.kill('SIGKILL')
   await ended
+  await untilLogged(log, 'Training was stopped after step')
   t.notOk(existsSync(join(out, 'results.json')), 'it had not finished')
   t.equal(await run([...common, '--out', out]), 0)
   t.match(await logged(log), /"event":"resumed"/)
@@ -168,6 +169,15 @@ t.test('killed in the middle of a training, the experiment ends as an unbroken o
     await readdir(join(directory, 'unbroken', 'runs', 'dylora-seed42')),
   )
 })
+
+/** The limit only keeps a broken experiment from waiting forever. */
+async function untilLogged(path: string, text: string): Promise<void> {
+  for (let i = 0; i < 1200; i++) {
+    if ((await logged(path)).includes(text)) return
+    await sleep(50)
+  }
+  throw new RangeError(`expected ${text} in ${path}`)
+}
 
 const logged = async (path: string): Promise<string> => (existsSync(path) ? readFile(path, 'utf8') : '')
 
