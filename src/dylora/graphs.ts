@@ -129,6 +129,8 @@ export interface TrainingGraphOptions extends SequenceGraphOptions {
   readonly labelSmoothing: number
   /** Probability with which an input of a low-rank branch is dropped; adds the inputs `dropout_mask.*`. */
   readonly loraDropout: number
+  /** Adds inputs `teachers` [selected], a row each, and `distillation_weights` [selected, 1]: a row's target is its teacher's distribution too. */
+  readonly distillation: boolean
 }
 
 export interface TrainingGraph extends GraphFile {
@@ -157,13 +159,13 @@ export function trainingGraph(base: BaseModel, options: TrainingGraphOptions): T
   const parameter = weights === null ? frozenParameters(base) : weights.parameter
   const logits = sequenceLogits(base, options.batch, { parameter, adapt: lora.adapt })
   const targets = input('targets', 'int64', ['selected'])
-  const loss = logits.softmaxCrossEntropy(
-    targets,
-    input('loss_weights', 'float32', ['selected', 1]),
-    options.labelSmoothing,
-  )
+  const weightsOf = (name: string) => input(name, 'float32', ['selected', 1])
+  const taught = logits.softmaxCrossEntropy(targets, weightsOf('loss_weights'), options.labelSmoothing)
+  const teacher = logits.gather(input('teachers', 'int32', ['selected'])).softmax()
+  const imitation = logits.logSoftmax().mul(teacher).mul(weightsOf('distillation_weights')).sum([0, 1])
+  const loss = options.distillation ? taught.sub(imitation) : taught
   const learned = weights === null ? lora.factors() : weights.all
-  const gradients = backward(loss, [...learned.values()])
+  const gradients = backward(loss, [...learned.values()], [teacher])
   const names = [...learned.keys()]
   const outputs = Object.fromEntries(gradients.map((gradient, i) => [`gradient.${names[i]}`, gradient]))
   return {

@@ -9,13 +9,13 @@ import { topologicalOrder } from './traversal.ts'
 type Arrived = Map<Node | Leaf, Value[][]>
 
 /**
- * ∂loss/∂x for each x in `wrt`. Only what lies between `wrt` and the loss is differentiated, so frozen weights
+ * ∂loss/∂x for each x in `wrt`, as if `constants` did not depend on it. Only what lies between `wrt` and the loss is differentiated, so frozen weights
  * get no gradient node. Throws where the loss does not depend on an x or an op on the way has no derivative.
  */
-export function backward(loss: Value, wrt: readonly Value[]): Value[] {
+export function backward(loss: Value, wrt: readonly Value[], constants: readonly Value[] = []): Value[] {
   if (loss.shape.length !== 0) throw new RangeError(`expected a scalar loss, got ${formatType(loss)}`)
   const order = topologicalOrder([loss])
-  const active = dependents(order, wrt)
+  const active = dependents(order, wrt, constants)
   const arrived: Arrived = new Map()
   arrive(arrived, loss, constant(1, loss.dtype))
   for (const node of order.toReversed()) {
@@ -29,11 +29,16 @@ export function backward(loss: Value, wrt: readonly Value[]): Value[] {
   })
 }
 
-/** The producers whose outputs depend on any of `wrt`, those of `wrt` included. */
-function dependents(order: readonly Node[], wrt: readonly Value[]): ReadonlySet<Node | Leaf> {
+/** The producers whose outputs depend on any of `wrt`, those of `wrt` included, by a way past all `constants`. */
+function dependents(
+  order: readonly Node[],
+  wrt: readonly Value[],
+  constants: readonly Value[],
+): ReadonlySet<Node | Leaf> {
+  const held = new Set<Node | Leaf>(constants.map(({ producer }) => producer))
   const active = new Set<Node | Leaf>(wrt.map(({ producer }) => producer))
   for (const node of order) {
-    if (node.inputs.some(({ producer }) => active.has(producer))) active.add(node)
+    if (!held.has(node) && node.inputs.some(({ producer }) => active.has(producer))) active.add(node)
   }
   return active
 }

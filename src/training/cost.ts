@@ -1,11 +1,12 @@
 /** What a run computes: the matrix products of its steps. */
 import type { BaseModel } from '../dylora/base-model.ts'
-import { layOut, type SequenceBatch } from '../dylora/sequences.ts'
+import type { SequenceBatch } from '../dylora/sequences.ts'
 import { BatchOrder } from './batches.ts'
 import type { Dataset } from './data.ts'
+import { examplesPerBatch } from './distillation.ts'
 import { createLearner, type Learner, type StepPlan } from './learner.ts'
-import { randomSource } from './random.ts'
 import type { TrainingSettings } from './settings.ts'
+import { stepBatches } from './step-batches.ts'
 
 /** Floating-point operations of a step's matrix products, padding and gradients included. */
 export function stepFlops(
@@ -26,16 +27,13 @@ export async function estimateFlops(
   steps: number,
   samples = 32,
 ): Promise<number> {
-  const { batchSize, accumulate, seed } = settings
   const learner = await createLearner(base, settings, 1)
-  const order = new BatchOrder(sequences, batchSize, seed)
+  const order = new BatchOrder(sequences, examplesPerBatch(settings), settings.seed)
   const count = Math.min(samples, steps)
   let flops = 0
   for (let i = 0; i < count; i++) {
     const step = Math.floor((i * steps) / count)
-    const ranks = learner.ranks(step)
-    const batches = Array.from({ length: accumulate }, (_, j) => layOut(order.at(step * accumulate + j), batchSize))
-    const plans = batches.map((batch) => learner.plan(batch, ranks, randomSource(seed, 'dropout', step)))
+    const { batches, plans } = stepBatches(learner, order, step, settings)
     flops += stepFlops(learner, batches, plans)
   }
   await learner.session.close()

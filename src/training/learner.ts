@@ -42,6 +42,7 @@ export async function createLearner(
     batch: settings.batchSize,
     labelSmoothing: settings.labelSmoothing,
     loraDropout: settings.method === 'full' ? 0 : settings.dropout,
+    distillation: settings.method === 'dylora' && settings.distillation > 0,
   })
   const { model, externalDataDirectory } = graph
   const session = await Session.create(model, { externalDataDirectory, ...(threads === undefined ? {} : { threads }) })

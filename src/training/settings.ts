@@ -70,6 +70,14 @@ export const TrainingSettings = z.strictObject({
     .enum(['sampled', 'matryoshka'])
     .default('sampled')
     .describe('Examples train the rank drawn, or all ranks at once through a fixed diagonal (MatryoshkaLoRA)'),
+  distillation: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "Share of the highest rank's own distribution in the target of the others; each example then comes twice",
+    ),
   update: z.enum(['all', 'frozen']).default('all').describe('Rows 1..b move, or row b alone'),
   epochs: z.number().positive().default(3).describe('Passes over the data, unless steps are given'),
   steps: z.int().min(1).optional().describe('Optimizer steps'),

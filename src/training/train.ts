@@ -1,6 +1,6 @@
 /** The training loop: take a batch, draw a rank, run the gradient graph, move the rows that were used, report, checkpoint. */
 import type { BaseModel } from '../dylora/base-model.ts'
-import { layOut, type SequenceBatch } from '../dylora/sequences.ts'
+import type { SequenceBatch } from '../dylora/sequences.ts'
 import { errors } from '../errors.ts'
 import type { TensorData } from '../onnx/session.ts'
 import { adamW, type Parameter, sumOfSquares } from './adamw.ts'
@@ -8,10 +8,11 @@ import { BatchOrder } from './batches.ts'
 import { type Fingerprint, readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { stepFlops } from './cost.ts'
 import type { Dataset } from './data.ts'
+import { examplesPerBatch, lossFeeds } from './distillation.ts'
 import { createLearner, type Learner, type StepPlan } from './learner.ts'
-import { randomSource } from './random.ts'
 import { rateAt } from './schedule.ts'
 import { peakLearningRate, type TrainingSettings, warmupStepsOf } from './settings.ts'
+import { stepBatches } from './step-batches.ts'
 
 export interface StepReport {
   /** Steps done, from 1. */
@@ -45,8 +46,10 @@ export interface TrainingRun {
 }
 
 /** Optimizer steps of the run. */
-export function totalSteps({ sequences }: Dataset, { steps, epochs, batchSize, accumulate }: TrainingSettings): number {
-  return steps ?? Math.max(1, Math.round((epochs * Math.ceil(sequences.length / batchSize)) / accumulate))
+export function totalSteps({ sequences }: Dataset, settings: TrainingSettings): number {
+  const { steps, epochs, accumulate } = settings
+  const batches = Math.ceil(sequences.length / examplesPerBatch(settings))
+  return steps ?? Math.max(1, Math.round((epochs * batches) / accumulate))
 }
 
 /** Runs to the end, or from where the checkpoint left off, and gives what was learnt. The caller closes its session. */
@@ -54,7 +57,7 @@ export async function train(run: TrainingRun): Promise<Learner> {
   const { base, data, settings, checkpoint, signal } = run
   const learner = await createLearner(base, settings, run.threads)
   const steps = totalSteps(data, settings)
-  const order = new BatchOrder(data.sequences, settings.batchSize, settings.seed)
+  const order = new BatchOrder(data.sequences, examplesPerBatch(settings), settings.seed)
   const fingerprint = fingerprintOf(base, data, settings, steps)
   const resumed = checkpoint?.resume ? await readCheckpoint(checkpoint.path, learner.parameters, fingerprint) : null
   if (resumed !== null) run.onResume?.(resumed)
@@ -98,14 +101,9 @@ async function trainStep(
 ): Promise<StepReport> {
   const started = performance.now()
   const processor = process.cpuUsage()
-  const { batchSize, accumulate, decay } = settings
-  const batches = Array.from({ length: accumulate }, (_, i) => order.at(step * accumulate + i))
-  const laidOut = batches.map((sequences) => layOut(sequences, batchSize))
-  const ranks = learner.ranks(step)
-  const dropout = randomSource(settings.seed, 'dropout', step)
-  const plans = laidOut.map((batch) => learner.plan(batch, ranks, dropout))
-  const { loss, gradients } = await accumulated(learner, laidOut, plans)
-  const schedule = { steps, warmupSteps: warmupStepsOf(settings, steps), decay }
+  const { rows, batches, plans, ranks } = stepBatches(learner, order, step, settings)
+  const { loss, gradients } = await accumulated(learner, batches, plans, settings)
+  const schedule = { steps, warmupSteps: warmupStepsOf(settings, steps), decay: settings.decay }
   const learningRate = peakLearningRate(settings) * rateAt(schedule, step)
   const plan = plans[0] as StepPlan
   const gradientNorm = update(learner.parameters, gradients, plan, learningRate, settings)
@@ -113,11 +111,11 @@ async function trainStep(
     step: step + 1,
     steps,
     loss,
-    rank: new Set(ranks).size > 1 ? null : plan.rank,
+    rank: settings.distillation > 0 || new Set(ranks).size > 1 ? null : plan.rank,
     learningRate,
     gradientNorm,
-    tokens: batches.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),
-    flops: stepFlops(learner, laidOut, plans),
+    tokens: rows.flat().reduce((sum, { ids }) => sum + ids.length - 1, 0),
+    flops: stepFlops(learner, batches, plans),
     milliseconds: performance.now() - started,
     processorMilliseconds: processorMilliseconds(process.cpuUsage(processor)),
   }
@@ -130,6 +128,7 @@ async function accumulated(
   { session, parameters, gradientNames }: Learner,
   batches: readonly SequenceBatch[],
   plans: readonly StepPlan[],
+  settings: TrainingSettings,
 ): Promise<{ loss: number; gradients: Float32Array[] }> {
   const predicted = batches.reduce((sum, { selected }) => sum + selected, 0)
   let loss = 0
@@ -137,7 +136,7 @@ async function accumulated(
   for (const [i, batch] of batches.entries()) {
     const results = await session.run({
       ...batch.feeds,
-      loss_weights: equalWeights(batch, predicted),
+      ...lossFeeds(batch, predicted, settings),
       ...plans[i]?.feeds,
     })
     loss += (results.loss as TensorData<Float32Array>).data[0] as number
@@ -147,12 +146,6 @@ async function accumulated(
   if (gradients?.length !== parameters.length) throw new TypeError(`expected ${parameters.length} gradients`)
   return { loss, gradients }
 }
-
-const equalWeights = ({ selected }: SequenceBatch, predicted: number): TensorData<Float32Array> => ({
-  dtype: 'float32',
-  shape: [selected, 1],
-  data: new Float32Array(selected).fill(1 / predicted),
-})
 
 function added(sum: Float32Array, more: Float32Array): Float32Array {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (more[i] as number)

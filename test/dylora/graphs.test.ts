@@ -50,7 +50,14 @@ function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): 
 async function learnStep(base: BaseModel, golden: GoldenStep, labelSmoothing: number) {
   const batch = layOut(sequences(), 3)
   const targetModules = golden.targetModules as TargetModule[]
-  const graph = trainingGraph(base, { learn: 'lora', targetModules, batch: 3, labelSmoothing, loraDropout: 0 })
+  const graph = trainingGraph(base, {
+    learn: 'lora',
+    targetModules,
+    batch: 3,
+    labelSmoothing,
+    loraDropout: 0,
+    distillation: false,
+  })
   const session = await Session.create(graph.model, { externalDataDirectory: graph.externalDataDirectory, threads: 1 })
   const { rank, scaling } = golden
   const outputs = await session.run({
@@ -124,7 +131,14 @@ t.test('rank 0 is the base model', async (t) => {
 t.test('frozen weights have no gradient node', async (t) => {
   const base = await importedBase(t)
   const targetModules = ['q_proj', 'v_proj'] as const
-  const learn = { learn: 'lora' as const, targetModules, batch: 3, labelSmoothing: 0, loraDropout: 0 }
+  const learn = {
+    learn: 'lora' as const,
+    targetModules,
+    batch: 3,
+    labelSmoothing: 0,
+    loraDropout: 0,
+    distillation: false,
+  }
   const text = Buffer.from(trainingGraph(base, learn).model).toString('latin1')
   t.notMatch(text, /gradient\.(wte|wpe|h\.|ln_f)/, 'no weight is differentiated')
   t.match(text, /gradient\.lora_A\.0\.q_proj/)

@@ -44,3 +44,10 @@ t.test('refuses what has no derivative, what is no scalar, and what the loss doe
   const shape = x.shapeValue().cast('float32').sum([0])
   t.throws(() => backward(shape, [x]), { message: /expected a differentiable op, got Shape|depend on x/ })
 })
+
+t.test('what is held constant passes no gradient on', async (t) => {
+  const x = input('x', 'float32', [])
+  const held = x.exp()
+  const [gradient] = backward(x.mul(held), [x], [held])
+  t.equal(formatGraph([gradient!]), ['%0: float32[] = Exp(x)', '%1: float32[] = Mul(1, %0)'].join('\n'))
+})

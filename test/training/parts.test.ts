@@ -2,10 +2,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { layOut } from '../../src/dylora/sequences.ts'
 import { readTokenizer } from '../../src/dylora/tokenizer.ts'
 import { adamW, parameter } from '../../src/training/adamw.ts'
 import { epochBatches } from '../../src/training/batches.ts'
 import { type EncodingOptions, readDataset } from '../../src/training/data.ts'
+import { batchRanks, batchRows, examplesPerBatch, lossFeeds } from '../../src/training/distillation.ts'
 import { type RankPolicy, rowShares, sampleRanks, updatedRows } from '../../src/training/rank-sampling.ts'
 import { rateAt } from '../../src/training/schedule.ts'
 import { fixturePath } from '../fixtures/golden.ts'
@@ -111,6 +113,26 @@ t.test('the share of a row is the chance of a rank at or above it', async (t) =>
   near(rowShares({ ...policy, maxRank: 4, update: 'frozen' }), [0.25, 0.25, 0.25, 0.25])
   near(rowShares({ ...policy, maxRank: 3, method: 'lora' }), [1, 1, 1])
   near(rowShares({ ...policy, maxRank: 2, distribution: 'geometric' }), [1, 0.85 / 1.85])
+})
+
+t.test('distillation pairs each row with itself at the highest rank', async (t) => {
+  const settings = { distillation: 0.25, maxRank: 8, batchSize: 5 }
+  t.equal(examplesPerBatch(settings), 2)
+  t.equal(examplesPerBatch({ ...settings, distillation: 0 }), 5)
+  const examples = [4, 3].map((length) => ({ ids: new Int32Array(length), lossFrom: 1 }))
+  const rows = batchRows(examples, settings)
+  t.same(rows, [...examples, ...examples])
+  t.same(batchRanks([3, 4, 1, 2, 6], rows.length, settings), [8, 8, 1, 2, 6])
+  const batch = layOut(rows, 5)
+  const feeds = lossFeeds(batch, 10, settings)
+  t.same([...feeds.teachers!.data], [0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
+  const near = (name: string, expected: number[]) =>
+    t.ok(
+      [...feeds[name]!.data].every((value, i) => Math.abs(Number(value) - expected[i]!) < 1e-7),
+      name,
+    )
+  near('loss_weights', [...Array(5).fill(0.1), ...Array(5).fill(0.075)])
+  near('distillation_weights', [...Array(5).fill(0), ...Array(5).fill(0.025)])
 })
 
 t.test('all rows up to b move, or row b alone', async (t) => {

@@ -217,6 +217,26 @@ function command(
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, output })))
 }
 
+t.test(
+  'distillation teaches what the highest rank says: nothing new to a rank that says the same, something to others',
+  async (t) => {
+    const base = await importedBase(t)
+    // At a single rank, teacher and student agree, so that half of each batch has no gradient: what is left is LoRA on the other.
+    const alone = { maxRank: 1, clip: 0, epsilon: 1e-16, weightDecay: 0 }
+    const distilled = await trained(base, { ...alone, batchSize: 8, distillation: 1 })
+    const lora = await trained(base, { ...alone, batchSize: 4, method: 'lora' })
+    const [found, expected] = [distilled, lora].map(({ learner }) => rowsOf(learner, 0, 1).flatMap((row) => [...row]))
+    t.ok(found!.every((value, i) => Math.abs(value - expected![i]!) < 1e-3))
+    const losses = await Promise.all(
+      [0, 0.5].map(async (distillation) => (await trained(base, { distillation, steps: 60 })).reports.at(-1)!.loss),
+    )
+    t.ok(
+      losses.every((loss) => loss < 3),
+      `learns: ${losses.join()}`,
+    )
+  },
+)
+
 t.test('killed and resumed, a run ends with the adapter of an unbroken one', async (t) => {
   const directory = t.testdir()
   const base = join(directory, 'base')
