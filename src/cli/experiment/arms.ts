@@ -73,6 +73,7 @@ export const candidateArms: readonly NestedArm[] = (
     ['alpha-sqrt-b', 'alpha/√b, alpha 8', { scaling: 'alpha/sqrt(b)', alpha: 8 }],
     ['loraplus', 'LoRA+, ratio 4', { loraplusLrRatio: 4 }],
     ['row-rates', 'rates of rows by their share', { rowLrExponent: 0.5 }],
+    ['distillation', 'the highest rank teaches the others', { distillation: 1 }],
     ['matryoshka', "MatryoshkaLoRA's diagonal", { objective: 'matryoshka' }],
   ] as const
 ).map(([id, label, change]) => ({
