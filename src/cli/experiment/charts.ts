@@ -89,9 +89,10 @@ function described({ label, curve }: Series, digits: number): string {
 
 /** What it costs to have an arm at all of its ranks, and what it is worth. */
 async function costChart(results: Results, plan: PlanName): Promise<Chart | null> {
-  const prices = armsOf(results, plan).flatMap((arm): Price[] => {
+  const arms = armsOf(results, plan).filter(({ family }) => family !== 'candidate')
+  const prices = arms.flatMap((arm): Price[] => {
     const found = costOf(results, plan, arm)
-    const area = auracOf(curveOf(results, plan, arm.arm, quantities.bleu.of))
+    const area = auracOf(results, plan, arm.arm, quantities.bleu.of)
     return found === null || area === null
       ? []
       : [{ arm: arm.arm, label: plain(arm.label), teraFlops: found.cost.flops / 1e12, area }]

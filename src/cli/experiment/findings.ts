@@ -1,5 +1,5 @@
 /** Sentences that a report concludes with, computed from the results: what holds, what does not, and what was not measured. */
-import { counted, listed, signed } from './markdown.ts'
+import { counted, listed, rankList, signed } from './markdown.ts'
 import { paperTimes, paperTopRankLoss } from './paper.ts'
 import type { PlanName } from './plan.ts'
 import type { Comparison, Cost, Results } from './results.ts'
@@ -62,7 +62,7 @@ function trainingCost(results: Results, plan: PlanName, arm: ArmSummary, lora: A
   if (!all || all.trainings < 2) return [`${price}.`]
   const saved = `${times(all.cost, own.cost, 'flops')} times its FLOPs and ${times(all.cost, own.cost, 'seconds')} times its time`
   return [
-    `${price}; the ${all.trainings} trainings of LoRA for ranks ${listed((lora?.ranks ?? []).map(String))} together take ${saved}.`,
+    `${price}; the ${all.trainings} trainings of LoRA for ranks ${rankList(lora?.ranks ?? [])} together take ${saved}.`,
   ]
 }
 
@@ -103,8 +103,9 @@ function everyRank(results: Results, plan: PlanName, arm: ArmSummary, lora: ArmS
 }
 
 function bestArm(results: Results, plan: PlanName, arms: readonly ArmSummary[]): string[] {
-  const ranked = arms.flatMap(({ arm, label }) => {
-    const value = auracOf(curveOf(results, plan, arm, bleu))
+  const compared = arms.filter(({ family }) => family !== 'candidate')
+  const ranked = compared.flatMap(({ arm, label }) => {
+    const value = auracOf(results, plan, arm, bleu)
     return value === null ? [] : [{ label, value }]
   })
   if (ranked.length < 2) return []
@@ -113,7 +114,7 @@ function bestArm(results: Results, plan: PlanName, arms: readonly ArmSummary[]):
 }
 
 function ablation(results: Results, plan: PlanName, nested: readonly ArmSummary[]): string[] {
-  const area = (arm: string) => auracOf(curveOf(results, plan, arm, bleu))
+  const area = (arm: string) => auracOf(results, plan, arm, bleu)
   const pairs = [
     ['dylora', 'dylora-frozen', 'Updating all rows', 'the frozen update'],
     ['dylora', 'dylora-geometric', 'Uniform sampling', 'geometric sampling'],
@@ -133,7 +134,7 @@ function search(results: Results, plan: PlanName): string[] {
   const ofSeed = { ...results, runs: results.runs.filter((run) => run.seed === seed) }
   const losses = armsOf(ofSeed, plan)
     .filter(({ family }) => family === 'candidate' || family === 'recipe')
-    .map(({ arm, label }) => ({ label, area: auracOf(curveOf(ofSeed, plan, arm, ({ loss }) => loss)) ?? Number.NaN }))
+    .map(({ arm, label }) => ({ label, area: auracOf(ofSeed, plan, arm, ({ loss }) => loss) ?? Number.NaN }))
   if (seed === undefined || losses.length < 2) return []
   const order = losses.toSorted((a, b) => a.area - b.area).map(({ label, area }) => `${label} ${area.toFixed(4)}`)
   return [`**Search** (seed ${seed} alone, AURAC of the validation loss, the best first): ${order.join('; ')}.`]

@@ -28,3 +28,10 @@ export const counted = (count: number, noun: string): string => `${count} ${noun
 /** `a, b and c`. */
 export const listed = (items: readonly string[]): string =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`
+
+/** `1 to 8` where none is left out, and `1, 2 and 4` otherwise. */
+export function rankList(ranks: readonly number[]): string {
+  const [first = 0, last = 0] = [ranks[0], ranks.at(-1)]
+  const whole = ranks.length > 2 && last - first === ranks.length - 1
+  return whole ? `${first} to ${last}` : listed(ranks.map(String))
+}

@@ -1,6 +1,6 @@
 /** The report of an experiment: Markdown from its results alone. */
 import { findings, paperCost, verdict } from './findings.ts'
-import { counted, listed, markdownTable, plusMinus, type Row, signed } from './markdown.ts'
+import { counted, markdownTable, plusMinus, type Row, rankList, signed } from './markdown.ts'
 import { paperE2e, paperWide } from './paper.ts'
 import type { PlanName } from './plan.ts'
 import type { Measured, Results } from './results.ts'
@@ -79,7 +79,7 @@ function planSections(results: Results, plan: PlanName, images: readonly string[
     ...images,
     `### ${title(primary)} on the test set`,
     qualityTable(results, plan, metricOf(primary), digitsOf(primary)),
-    'Mean ± deviation over the seeds, by rank; AURAC is the area under the curve over log2(rank).',
+    'Mean ± deviation over the seeds, by rank; AURAC is the area under the curve over log2(rank), at the ranks that LoRA was trained for.',
     '### Validation loss',
     qualityTable(results, plan, ({ loss }) => loss, 4),
     '### Against the LoRA trained for the rank',
@@ -117,7 +117,7 @@ function qualityTable(results: Results, plan: PlanName, quantity: Quantity, digi
   const rows = arms.map(({ arm, label }): Row => {
     const curve = curveOf(results, plan, arm, quantity)
     const cells = ranks.map((rank) => curve.find((point) => point.rank === rank))
-    const area = auracOf(curve)
+    const area = auracOf(results, plan, arm, quantity)
     const [whole] = curve.filter(({ rank }) => rank === 0)
     const last = whole ? plusMinus(whole.mean, whole.deviation, digits) : (area?.toFixed(digits) ?? '')
     return [label, ...cells.map((cell) => (cell ? plusMinus(cell.mean, cell.deviation, digits) : '')), last]
@@ -185,7 +185,7 @@ function costTable(results: Results, plan: PlanName): string {
   )
 }
 
-const ranksOf = ({ ranks }: ArmSummary): string => (ranks.includes(0) ? 'all weights' : listed(ranks.map(String)))
+const ranksOf = ({ ranks }: ArmSummary): string => (ranks.includes(0) ? 'all weights' : rankList(ranks))
 
 function paperSection({ base }: Results): string[] {
   const rows = paperE2e.map(

@@ -43,10 +43,15 @@ export function curveOf({ runs }: Results, plan: PlanName, arm: string, quantity
   return ranks.map((rank) => ({ rank, ...cellOf(ofArm.filter((point) => point.rank === rank).map(quantity)) }))
 }
 
-/** AURAC of the mean curve, over the ranks that it has; null where it has none above 0. */
-export function auracOf(curve: readonly CurvePoint[]): number | null {
-  const ranked = curve.filter(({ rank }) => rank > 0)
-  return ranked.length === 0 ? null : aurac(ranked.map(({ rank, mean }) => ({ rank, value: mean })))
+/**
+ * AURAC of an arm's mean curve; null where it has no rank above 0. Over the ranks that LoRA was trained for, where those are
+ * two or more, so that all arms are told at the same points.
+ */
+export function auracOf(results: Results, plan: PlanName, arm: string, quantity: Quantity): number | null {
+  const common = armsOf(results, plan).find(({ family }) => family === 'lora')?.ranks ?? []
+  const ranked = curveOf(results, plan, arm, quantity).filter(({ rank }) => rank > 0)
+  const shared = ranked.filter(({ rank }) => common.length < 2 || common.includes(rank))
+  return shared.length === 0 ? null : aurac(shared.map(({ rank, mean }) => ({ rank, value: mean })))
 }
 
 function cellOf(values: readonly number[]): Cell {

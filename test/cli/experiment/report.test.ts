@@ -54,6 +54,16 @@ t.test('conclusions follow the numbers', async (t) => {
   t.match(sentence(results, '**Full fine-tuning**'), /61\.00 BLEU, \+0\.50 from LoRA at rank 2/)
 })
 
+t.test('the area under a curve is taken at the ranks that LoRA was trained for', async (t) => {
+  const results = madeUpResults()
+  const runs = results.runs.map((run) => {
+    const [first] = run.measured
+    if (!first || !run.id.startsWith('recipe')) return run
+    return { ...run, measured: [...run.measured, { ...first, rank: 3, metrics: { bleu: 0 } }] }
+  })
+  t.match(sentence({ ...results, runs }, '**Over all ranks**'), /Recipe 60\.75;/)
+})
+
 t.test('other numbers, other conclusions', async (t) => {
   const results = madeUpResults()
   const comparisons = results.comparisons.map((one) => ({ ...one, difference: -5, ci95: [-6, -4] as [number, number] }))
