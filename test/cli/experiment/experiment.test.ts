@@ -92,6 +92,16 @@ t.test('one command trains, measures and reports every method, and does nothing 
   )
   const { updated: _u, ...before } = results
   t.match(await readResults(join(out, 'results.json')), before)
+  t.equal(await run([...all, '--wide', '--runs', 'lora-r1']), 0)
+  const both = await readResults(join(out, 'results.json'))
+  t.same(
+    both.runs.map(({ id }) => id),
+    [...results.runs.map(({ id }) => id), 'wide-lora-r1-seed7'],
+    'the wide range comes beside it',
+  )
+  t.same(both.comparisons, results.comparisons)
+  t.match(both.missing, ['wide-dylora-seed7', 'wide-recipe-seed7', 'wide-lora-r2-seed7', ...results.missing])
+  t.match(await readFile(report, 'utf8'), /## Quality at every rank[\s\S]*## A wide range of ranks/)
 })
 
 /** At its own rank a LoRA that was cut is the LoRA; a cut below is not. */
