@@ -94,7 +94,7 @@ async function runLanes(experiment: Experiment, planned: readonly Run[], width: 
         await finishRun(experiment, run, `${i + 1}/${planned.length} ${run.id}`)
       } catch (error) {
         if (!(error instanceof DyloraError)) throw error
-        if (!signal.aborted) failures.push(error.message)
+        if (!signal.aborted) failures.push(`${run.id}: ${error.message}`)
       }
     }
   }

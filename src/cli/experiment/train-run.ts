@@ -61,10 +61,10 @@ async function runChild(context: TrainContext, run: Run, log: string): Promise<v
   for (let attempt = 1; ; attempt++) {
     const { code, killedBy } = await childEnd(context, run, log)
     if (code === 0) return
-    if (context.signal.aborted) throw errors.cancelled(`${run.id} was stopped; the same command goes on from there`)
+    if (context.signal.aborted) throw errors.cancelled('its training was stopped; the same command goes on from there')
     if (killedBy === null || attempt === attempts) {
       const lastWords = (await readFile(log, 'utf8')).trimEnd().split('\n').at(-1)
-      throw errors.cancelled(`${run.id} failed (${killedBy ?? `exit code ${code}`}; see ${log}): ${lastWords}`)
+      throw errors.cancelled(`its training failed (${killedBy ?? `exit code ${code}`}; see ${log}): ${lastWords}`)
     }
   }
 }

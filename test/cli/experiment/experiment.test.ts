@@ -199,7 +199,7 @@ t.test('a training that fails is named, and the others go on', async (t) => {
   t.equal(await run([...args, ...settings, '--out', join(directory, 'out')]), 1)
   t.match(
     complained().map(({ args: [line] }) => line),
-    [/lora-r1-seed42 failed \(exit code 1; see .*train\.log\)/],
+    [/^dylora: lora-r1-seed42: its training failed \(exit code 1; see .*train\.log\)/],
   )
   const { runs, missing } = await readResults(join(directory, 'out', 'results.json'))
   t.same(
