@@ -65,8 +65,6 @@ export function curveSpec(series: readonly Series[], yTitle: string, logarithmic
       })),
     ),
   )
-  const x = { scale: 'x', field: 'rank' }
-  const byLabel = { scale: 'colour', field: 'label' }
   return {
     width: 520,
     height: 300,
@@ -91,49 +89,56 @@ export function curveSpec(series: readonly Series[], yTitle: string, logarithmic
       { orient: 'left', scale: 'y', title: yTitle, ...axisStyle },
     ],
     legends: [legend],
-    marks: [
-      {
-        type: 'group',
-        from: { facet: { name: 'one', data: 'points', groupby: 'label' } },
-        marks: [
-          {
-            type: 'area',
-            from: { data: 'one' },
-            encode: {
-              enter: {
-                x,
-                y: { scale: 'y', field: 'low' },
-                y2: { scale: 'y', field: 'high' },
-                fill: byLabel,
-                fillOpacity: { value: 0.15 },
-              },
-            },
-          },
-          {
-            type: 'line',
-            from: { data: 'one' },
-            encode: {
-              enter: {
-                ...{ x, y: { scale: 'y', field: 'mean' }, stroke: byLabel, strokeWidth: { value: 2 } },
-                strokeDash: { signal: 'datum.ranked ? [] : [5, 4]' },
-              },
-            },
-          },
-          {
-            type: 'symbol',
-            from: { data: 'one' },
-            encode: {
-              enter: {
-                ...{ x, y: { scale: 'y', field: 'mean' }, fill: byLabel, shape: { scale: 'shape', field: 'label' } },
-                size: { signal: 'datum.ranked ? 45 : 0' },
-              },
-            },
-          },
-        ],
-      },
-    ],
+    marks: curveMarks,
   }
 }
+
+const x = { scale: 'x', field: 'rank' }
+const mean = { scale: 'y', field: 'mean' }
+const byLabel = { scale: 'colour', field: 'label' }
+
+/** For each arm. */
+const curveMarks: NonNullable<Spec['marks']> = [
+  {
+    type: 'group',
+    from: { facet: { name: 'one', data: 'points', groupby: 'label' } },
+    marks: [
+      {
+        type: 'area',
+        from: { data: 'one' },
+        encode: {
+          enter: {
+            x,
+            y: { scale: 'y', field: 'low' },
+            y2: { scale: 'y', field: 'high' },
+            fill: byLabel,
+            fillOpacity: { value: 0.15 },
+          },
+        },
+      },
+      {
+        type: 'line',
+        from: { data: 'one' },
+        encode: {
+          enter: {
+            ...{ x, y: mean, stroke: byLabel, strokeWidth: { value: 2 } },
+            strokeDash: { signal: 'datum.ranked ? [] : [5, 4]' },
+          },
+        },
+      },
+      {
+        type: 'symbol',
+        from: { data: 'one' },
+        encode: {
+          enter: {
+            ...{ x, y: mean, fill: byLabel, shape: { scale: 'shape', field: 'label' } },
+            size: { signal: 'datum.ranked ? 45 : 0' },
+          },
+        },
+      },
+    ],
+  },
+]
 
 const labelScales = (labelled: readonly Labelled[]): NonNullable<Spec['scales']> => {
   const domain = labelled.map(({ label }) => label)
