@@ -8,7 +8,7 @@ import { type Device, devices, type ModelHost } from './model-host.ts'
 import type { FinishReason } from './request.ts'
 import { type Row, Rows } from './rows.ts'
 import { logprobsAt } from './sampling.ts'
-import { type BatchLimits, plan } from './scheduler.ts'
+import { type BatchLimits, type Plan, plan } from './scheduler.ts'
 import type { Sequence } from './sequence.ts'
 import type { StepRow } from './step-runner.ts'
 
@@ -41,19 +41,54 @@ export class Batch {
     return this.waiting.length === 0 && this.active.length === 0
   }
 
+  /** Live requests wait before the background, each first come, first served. */
+  add(sequence: Sequence): void {
+    const at = sequence.priority === 'live' ? this.#firstOfBackground : this.waiting.length
+    this.waiting.splice(at, 0, sequence)
+  }
+
+  get #firstOfBackground(): number {
+    const at = this.waiting.findIndex(isBackground)
+    return at < 0 ? this.waiting.length : at
+  }
+
   /** Decides (see `plan`), then acts. */
   async iterate(): Promise<void> {
-    const state = {
-      waiting: this.waiting.map(({ weights, width }) => ({ ...rowsOf(weights), slots: width })),
-      // Rows never become more: the slots of texts that have ended are free.
-      running: this.#running.map(({ weights, rows }) => ({ ...rowsOf(weights), slots: rows.length })),
-      prefilling: this.#prefilling && { promptTokens: this.#prefilling.promptTokens, cached: cached(this.#prefilling) },
-    }
-    const { admit, prefillTokens, decode } = plan(state, this.#options.limits, this.waiting[0]?.promptTokens ?? 0)
+    const { evict, admit, prefillTokens, decode } = this.#plan()
+    if (evict > 0) this.#evict(evict)
     if (admit) this.#admit()
     const prefilling = this.#prefilling
     if (prefilling !== null) await this.#guarded([prefilling], () => this.#prefill(prefilling, prefillTokens))
     if (decode) await this.#guarded(this.#running, () => this.#decode(this.#running))
+  }
+
+  #plan(): Plan {
+    const prefilling = this.#prefilling
+    const state = {
+      waiting: this.waiting.map(({ weights, width, priority }) => ({ ...rowsOf(weights), slots: width, priority })),
+      // Rows never become more: the slots of texts that have ended are free.
+      running: this.#running.map(({ weights, rows, priority }) => ({
+        ...rowsOf(weights),
+        slots: rows.length,
+        priority,
+      })),
+      prefilling: prefilling && {
+        promptTokens: prefilling.promptTokens,
+        cached: cached(prefilling),
+        priority: prefilling.priority,
+      },
+    }
+    return plan(state, this.#options.limits, this.waiting[0]?.promptTokens ?? 0)
+  }
+
+  /** The latest of the background go back to where they waited, and start again from there. */
+  #evict(count: number): void {
+    const evicted = this.active.filter(isBackground).slice(-count)
+    for (const sequence of evicted) {
+      this.#release(sequence)
+      sequence.restart()
+    }
+    this.waiting.splice(this.#firstOfBackground, 0, ...evicted)
   }
 
   #admit(): void {
@@ -128,8 +163,11 @@ export class Batch {
     if (sequence.isSettled) this.#running = this.#running.filter((other) => other !== sequence)
   }
 
-  #reportToken({ served: { adapterId, rank }, arrivedAt }: Sequence, before: number | null, now: number): void {
+  #reportToken(sequence: Sequence, before: number | null, now: number): void {
+    if (isBackground(sequence)) return
     const { events } = this.#options
+    const { adapterId, rank } = sequence.served
+    const { arrivedAt } = sequence
     if (before === null) events.emit('firstToken', { adapterId, rank, ms: now - arrivedAt })
     else events.emit('interToken', { adapterId, rank, ms: now - before })
   }
@@ -146,6 +184,7 @@ export class Batch {
   }
 
   #report(sequence: Sequence, outcome: string, finishReason: FinishReason | null, now: number): void {
+    if (isBackground(sequence)) return
     const { served, promptTokens, generatedTokens } = sequence
     const timings = sequence.timings(now)
     this.#options.events.emit('finished', { served, outcome, finishReason, promptTokens, generatedTokens, timings })
@@ -167,10 +206,15 @@ export class Batch {
     const now = performance.now()
     for (const sequence of [...this.waiting, ...this.active]) {
       if (sequence.request.signal?.aborted) this.drop(sequence, errors.cancelled('The client has gone'))
-      else if (now - sequence.arrivedAt > timeoutMs) {
-        this.drop(sequence, errors.generation(`The request took longer than ${timeoutMs} ms`))
-      }
+      else if (now - sequence.arrivedAt > timeoutMs) this.drop(sequence, this.#tooLate(sequence, timeoutMs))
     }
+  }
+
+  #tooLate(sequence: Sequence, timeoutMs: number): Error {
+    if (isBackground(sequence) && this.waiting.includes(sequence)) {
+      return errors.overloaded(`Live requests have left no place for it in ${timeoutMs} ms`)
+    }
+    return errors.generation(`The request took longer than ${timeoutMs} ms`)
   }
 
   /** Fails a request and frees its place. */
@@ -178,11 +222,18 @@ export class Batch {
     this.#fail(sequence, error)
     const waiting = this.waiting.indexOf(sequence)
     if (waiting >= 0) this.waiting.splice(waiting, 1)
+    this.#release(sequence)
+  }
+
+  /** Its slots are free from now on. */
+  #release(sequence: Sequence): void {
     if (this.#prefilling === sequence) this.#prefilling = null
     this.#running = this.#running.filter((other) => other !== sequence)
     sequence.rows = this.#rows.branch(sequence.rows, [])
   }
 }
+
+const isBackground = ({ priority }: Sequence): boolean => priority === 'background'
 
 const cached = ({ rows }: Sequence): number => rows.reduce((sum, row) => sum + row.cached, 0)
 

@@ -1,4 +1,4 @@
-/** What the engine tells whoever listens: metrics and logs, which it does not know. */
+/** What the engine tells of live requests to whoever listens: metrics and logs, which it does not know. */
 import type { Adapter } from '../dylora/adapter.ts'
 import type { FinishReason, RankReason, RankRequest, Served, Timings } from './request.ts'
 
@@ -14,7 +14,7 @@ export interface EngineEvents {
       readonly timings: Timings
     },
   ]
-  /** A decode step of the whole batch. */
+  /** A decode step of the whole batch, the background's requests in it too. */
   step: [{ readonly batchSize: number; readonly distinctRanks: number; readonly durationMs: number }]
   firstToken: [{ readonly adapterId: string | null; readonly rank: number; readonly ms: number }]
   interToken: [{ readonly adapterId: string | null; readonly rank: number; readonly ms: number }]

@@ -14,7 +14,7 @@ import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
 import { resolveRank } from './rank-choice.ts'
 import type { GenerateRequest, Generation, Served } from './request.ts'
 import type { BatchLimits } from './scheduler.ts'
-import { Sequence } from './sequence.ts'
+import { Sequence, type SequenceOptions } from './sequence.ts'
 
 export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly tokenizer: Tokenizer
@@ -28,6 +28,8 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly prefillChunk?: number
   /** Rows of all adapters in a batch (256). */
   readonly maxRankRows?: number
+  /** Rows of the batch that requests of the background may have together; by default a quarter of it. */
+  readonly maxBackgroundSlots?: number
   /** Used when it serves; otherwise the only adapter is. */
   readonly defaultAdapter?: string
   /** A request fails when it is not through after so long; no limit by default. */
@@ -35,8 +37,12 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
 }
 
 export interface EngineStats {
+  /** Live requests in the batch. */
   readonly running: number
+  /** Live requests in the queue. */
   readonly waiting: number
+  /** Requests of the background, in the batch or in the queue. */
+  readonly background: number
   /** Share of the cache that is taken. */
   readonly kvCacheUsage: number
   /** Adapters of running requests, each once. */
@@ -73,17 +79,24 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Loads the model and tests that it runs. Throws `device_unavailable`, `base_model_invalid`. */
   static async create(options: EngineOptions): Promise<Engine> {
     const { maxBatchSize = 16, prefillChunk = 64, maxRankRows = 256 } = options
+    const { maxBackgroundSlots = Math.ceil(maxBatchSize / 4) } = options
+    const limits = {
+      ...{ maxBatchSize, prefillChunk, maxRankRows },
+      maxBackgroundSlots: Math.min(maxBackgroundSlots, maxBatchSize),
+    }
     const host = await ModelHost.create({ ...options, slots: maxBatchSize })
-    return new Engine(options, { maxBatchSize, prefillChunk, maxRankRows }, host)
+    return new Engine(options, limits, host)
   }
 
   get stats(): EngineStats {
-    const { active, waiting } = this.#batch
-    const used = active.flatMap(({ rows }) => rows).reduce((sum, { cached }) => sum + cached, 0)
+    const [active, waiting] = [this.#batch.active.filter(isLive), this.#batch.waiting.filter(isLive)]
+    const all = this.#batch.active
+    const used = all.flatMap(({ rows }) => rows).reduce((sum, { cached }) => sum + cached, 0)
     const places = this.#host.cache.shape.capacity * this.#limits.maxBatchSize
     return {
       running: active.length,
       waiting: waiting.length,
+      background: all.length - active.length + this.#batch.waiting.length - waiting.length,
       kvCacheUsage: used / places,
       runningAdapters: adapterNames(active),
       waitingAdapters: adapterNames(waiting),
@@ -98,40 +111,63 @@ export class Engine extends EventEmitter<EngineEvents> {
     try {
       return this.#enqueue(request)
     } catch (error) {
-      this.emit('rejected', { reason: error instanceof DyloraError ? error.code : 'internal' })
+      const reason = error instanceof DyloraError ? error.code : 'internal'
+      if (isLive(request)) this.emit('rejected', { reason })
       throw error
     }
   }
 
+  /** Which weights would answer this request? Throws what `submit` would, but for want of room. */
+  check(request: GenerateRequest): Served {
+    return this.#prepare(request).served
+  }
+
   #enqueue(request: GenerateRequest): Generation {
     const arrivedAt = performance.now()
-    this.#expectOpen()
-    expectSlots(request, this.#slots)
+    this.#expectOpen(request)
     const { tokenizer, base } = this.#options
-    const adapter = this.registry.resolve(request.adapterId)
-    const served = this.#decideRank(request, adapter)
-    const promptIds = this.#promptIds(request, adapter)
-    expectFit(promptIds.length, request, base.config.positions)
-    const weights = { adapter, rank: served.rank }
     const { eosTokenIds } = base
-    const sequence = new Sequence({ request, served, weights, promptIds, tokenizer, eosTokenIds, arrivedAt })
-    this.emit('rankDecision', { requested: served.rankRequested, chosen: served.rank, reason: served.rankReason })
-    this.#batch.waiting.push(sequence)
-    request.signal?.addEventListener('abort', () => this.#wake(), { once: true })
+    const sequence = new Sequence({ request, ...this.#prepare(request), tokenizer, eosTokenIds, arrivedAt })
+    const { rankRequested: requested, rank: chosen, rankReason: reason } = sequence.served
+    if (isLive(request)) this.emit('rankDecision', { requested, chosen, reason })
+    this.#batch.add(sequence)
+    this.#wakeOnAbort(request.signal, sequence)
     this.#wake()
     return sequence
   }
 
-  get #slots(): SlotLimits {
-    const { maxBatchSize } = this.#limits
-    return { maxBatchSize, copiesSlots: devices[this.#options.device].movesSlots }
+  #prepare(request: GenerateRequest): Pick<SequenceOptions, 'served' | 'weights' | 'promptIds'> {
+    expectSlots(request, this.#slotsFor(request))
+    const adapter = this.registry.resolve(request.adapterId)
+    const served = this.#decideRank(request, adapter)
+    const promptIds = this.#promptIds(request, adapter)
+    expectFit(promptIds.length, request, this.#options.base.config.positions)
+    return { served, weights: { adapter, rank: served.rank }, promptIds }
+  }
+
+  /** Many requests may share a signal, so none leaves its listener there. */
+  #wakeOnAbort(signal: AbortSignal | undefined, { result }: Generation): void {
+    if (signal === undefined) return
+    const wake = () => this.#wake()
+    const forget = () => signal.removeEventListener('abort', wake)
+    signal.addEventListener('abort', wake)
+    result.then(forget, forget)
+  }
+
+  #slotsFor(request: GenerateRequest): SlotLimits {
+    const { maxBatchSize, maxBackgroundSlots } = this.#limits
+    return {
+      maxBatchSize: isLive(request) ? maxBatchSize : maxBackgroundSlots,
+      copiesSlots: devices[this.#options.device].movesSlots,
+    }
   }
 
   /** Before anything is tokenized, so that turning a burst away costs nothing. */
-  #expectOpen(): void {
+  #expectOpen(request: GenerateRequest): void {
     if (this.#draining || this.#closed) throw errors.notReady('The server is shutting down')
+    if (!isLive(request)) return
     const { maxWaiting = 128, maxWaitingTokens = 65_536 } = this.#options
-    const { waiting } = this.#batch
+    const waiting = this.#batch.waiting.filter(isLive)
     const waitingTokens = waiting.reduce((sum, { promptTokens }) => sum + promptTokens, 0)
     expectRoom(waiting.length, waitingTokens, { maxWaiting, maxWaitingTokens })
   }
@@ -210,6 +246,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#host.close()
   }
 }
+
+const isLive = ({ priority = 'live' }: Pick<GenerateRequest, 'priority'>): boolean => priority === 'live'
 
 function adapterNames(sequences: readonly Sequence[]): string[] {
   return [...new Set(sequences.flatMap(({ served }) => served.adapterId ?? []))]

@@ -59,14 +59,17 @@ function cheapestGoodRank(adapter: RankedAdapter, share: number): RankDecision {
   return { rank: Math.min(...good), reason: 'auto', requested: 'auto' }
 }
 
-/** The points that `auto` compares: of one data set and metric, at trained ranks, by what was not trained or tested on. */
+/** The points that `auto` compares: of one data set, metric and decoding, at trained ranks, by what was not trained or tested on. */
 function curveOf({ ranks, quality }: RankedAdapter): readonly QualityPoint[] {
   const points = quality.filter(
     ({ primary, split, rank, value }) =>
       primary && split === 'validation' && rank > 0 && ranks.includes(rank) && Number.isFinite(value),
   )
   const [first] = points
-  return points.filter(({ dataset, metric }) => dataset === first?.dataset && metric === first.metric)
+  return points.filter(
+    ({ dataset, metric, decoding }) =>
+      dataset === first?.dataset && metric === first.metric && decoding === first.decoding,
+  )
 }
 
 /** More is better. */

@@ -67,7 +67,18 @@ export const paperDecoding = {
   sampling: { ...greedySampling, noRepeatNgramSize: 4, noRepeatNgramScope: 'output' },
 } as const satisfies Partial<GenerateRequest>
 
+/**
+ * A live request has somebody waiting for it. The background takes what live requests leave: it is admitted when none of
+ * them waits, to a few slots, and when a live one needs those it loses them and starts again later.
+ */
+export type Priority = 'live' | 'background'
+
 export interface GenerateRequest {
+  /**
+   * Default `live`. The background has no bound on those that wait, no stream of tokens and no events: who sends it bounds
+   * and counts it.
+   */
+  readonly priority?: Priority | undefined
   readonly inputs: string
   /** An adapter's name; null asks for the bare base model; undefined for the default adapter. */
   readonly adapterId?: string | null | undefined

@@ -1,4 +1,5 @@
 /** What the engine does next: a pure decision over who waits, who is being prefilled and who runs. */
+import type { Priority } from './request.ts'
 
 /** What a request costs the batch: its adapter (null for none) and how many of its rank rows. */
 export interface RankRows {
@@ -10,16 +11,18 @@ export interface RankRows {
 interface Load extends RankRows {
   /** Slots of the cache: more than one for several texts or beams. */
   readonly slots: number
+  readonly priority: Priority
 }
 
 interface Prefilling {
+  readonly priority: Priority
   readonly promptTokens: number
   /** Prompt tokens that are in the cache. */
   readonly cached: number
 }
 
 export interface EngineState {
-  /** Oldest first. */
+  /** In the order of admission: live ones before the background, each oldest first. */
   readonly waiting: readonly Load[]
   readonly prefilling: Prefilling | null
   readonly running: readonly Load[]
@@ -32,10 +35,14 @@ export interface BatchLimits {
   readonly prefillChunk: number
   /** Rows of all adapters in a batch, side by side. */
   readonly maxRankRows: number
+  /** Slots that the background may hold together. */
+  readonly maxBackgroundSlots: number
 }
 
 export interface Plan {
-  /** Does the oldest waiting request get its slots? */
+  /** How many requests of the background lose their slots first, the latest before the others, and wait again. */
+  readonly evict: number
+  /** Does the first waiting request get its slots? */
   readonly admit: boolean
   /** How many prompt tokens the request in prefill (the one just admitted, if any) gets into the cache. */
   readonly prefillTokens: number
@@ -45,20 +52,53 @@ export interface Plan {
 
 /**
  * One iteration. One request is prefilled at a time, a chunk each iteration, while all others go on decoding.
- * Admission is first come, first served: a request that does not fit holds back those behind it, so none starves.
+ * Admission is first come, first served: a request that does not fit holds back those behind it, so none starves. Live
+ * requests come before the background, and take its slots where they need them.
  */
-export function plan(state: EngineState, limits: BatchLimits, promptTokensOfOldest: number): Plan {
-  const { waiting, prefilling, running } = state
-  const [oldest] = waiting
-  const admit = oldest !== undefined && prefilling === null && fits(oldest, running, limits)
-  const left = prefilling ? prefilling.promptTokens - prefilling.cached : admit ? promptTokensOfOldest : 0
-  return { admit, prefillTokens: Math.min(left, limits.prefillChunk), decode: running.length > 0 }
+export function plan(state: EngineState, limits: BatchLimits, promptTokensOfFirst: number): Plan {
+  const [first] = state.waiting
+  const evict = first?.priority === 'live' ? evictions(first, state, limits) : 0
+  const { prefilling, running } = evict > 0 ? without(state, evict) : state
+  const admit = first !== undefined && prefilling === null && fits(first, running, limits)
+  const left = prefilling ? prefilling.promptTokens - prefilling.cached : admit ? promptTokensOfFirst : 0
+  return { evict, admit, prefillTokens: Math.min(left, limits.prefillChunk), decode: running.length > 0 }
 }
 
-function fits(request: Load, running: readonly Load[], { maxBatchSize, maxRankRows }: BatchLimits): boolean {
-  const all = [...running, request]
-  return all.reduce((sum, { slots }) => sum + slots, 0) <= maxBatchSize && rankRows(all) <= maxRankRows
+/** The fewest requests of the background that must go for this one to be admitted now; 0 where that would not help. */
+function evictions(request: Load, state: EngineState, limits: BatchLimits): number {
+  const holders = [...state.running, ...(state.prefilling ? [state.prefilling] : [])]
+  const most = holders.filter(({ priority }) => priority === 'background').length
+  const counts = Array.from({ length: most + 1 }, (_, count) => count)
+  return counts.find((count) => admits(request, without(state, count), limits)) ?? 0
 }
+
+const admits = (request: Load, { prefilling, running }: EngineState, limits: BatchLimits): boolean =>
+  prefilling === null && fits(request, running, limits)
+
+/** The state when so many of the background have gone. The one in prefill is the latest. */
+function without(state: EngineState, count: number): EngineState {
+  if (count === 0) return state
+  const takesPrefill = state.prefilling?.priority === 'background'
+  const background = state.running.flatMap(({ priority }, i) => (priority === 'background' ? [i] : []))
+  const going = new Set(background.slice(background.length - count + (takesPrefill ? 1 : 0)))
+  return {
+    waiting: state.waiting,
+    prefilling: takesPrefill ? null : state.prefilling,
+    running: state.running.filter((_, i) => !going.has(i)),
+  }
+}
+
+function fits(request: Load, running: readonly Load[], limits: BatchLimits): boolean {
+  const all = [...running, request]
+  const background = all.filter(({ priority }) => priority === 'background')
+  return (
+    slotsOf(all) <= limits.maxBatchSize &&
+    rankRows(all) <= limits.maxRankRows &&
+    (request.priority === 'live' || slotsOf(background) <= limits.maxBackgroundSlots)
+  )
+}
+
+const slotsOf = (requests: readonly Load[]): number => requests.reduce((sum, { slots }) => sum + slots, 0)
 
 /** Rows that a batch needs: of each adapter as many as the highest of its ranks in use. */
 export function rankRows(requests: readonly RankRows[]): number {

@@ -8,6 +8,7 @@ import type {
   GenerateRequest,
   GenerateResult,
   Generation,
+  Priority,
   Served,
   Timings,
   Token,
@@ -34,27 +35,29 @@ export class Sequence implements Generation {
   readonly weights: Weights
   readonly promptIds: readonly number[]
   readonly result: Promise<GenerateResult>
+  readonly priority: Priority
   /** Its rows of the batch, in the order that its decoder knows. */
   rows: readonly Row<Sequence>[] = []
   /** When the last token came, on the monotonic clock; null before the first. */
   lastTokenAt: number | null = null
   readonly arrivedAt: number
-  readonly #decoder: Decoder
-  readonly #tokenizer: Tokenizer
+  readonly #options: SequenceOptions
+  #decoder: Decoder
   readonly #stream = new TokenStream<TokenEvent>()
-  readonly #prefill: Token[] = []
+  #prefill: Token[] = []
   #startedAt: number | null = null
   #firstTokenAt: number | null = null
   #settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void } | null = null
 
   constructor(options: SequenceOptions) {
-    const { request, served, weights, promptIds, tokenizer, arrivedAt } = options
+    const { request, served, weights, promptIds, arrivedAt } = options
+    this.#options = options
     this.request = request
+    this.priority = request.priority ?? 'live'
     this.served = served
     this.weights = weights
     this.promptIds = promptIds
     this.arrivedAt = arrivedAt
-    this.#tokenizer = tokenizer
     this.#decoder = decoderOf(options)
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
@@ -88,9 +91,17 @@ export class Sequence implements Generation {
     this.#startedAt = now
   }
 
+  /** Forgets what it has generated, which nobody has seen: the background is not streamed. */
+  restart(): void {
+    this.#decoder = decoderOf(this.#options)
+    this.#prefill = []
+    this.lastTokenAt = null
+    this.#firstTokenAt = null
+  }
+
   /** A prompt token with its log-probability; null for the first. */
   addPrefill(id: number, logprob: number | null): void {
-    this.#prefill.push(describeToken(this.#tokenizer, id, logprob))
+    this.#prefill.push(describeToken(this.#options.tokenizer, id, logprob))
   }
 
   /** Decodes logits of its rows and publishes what is sure. Gives the rows to go on with; none when it is over. */
@@ -98,7 +109,7 @@ export class Sequence implements Generation {
     const { branches, events } = this.#decoder.advance(logits)
     this.#firstTokenAt ??= now
     this.lastTokenAt = now
-    for (const event of events) this.#stream.push(event)
+    if (this.priority === 'live') for (const event of events) this.#stream.push(event)
     return branches
   }
 

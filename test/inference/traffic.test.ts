@@ -39,6 +39,7 @@ const anyBeams = fc.record({
 const anyRequest: fc.Arbitrary<GenerateRequest> = fc
   .record({
     inputs: fc.constantFrom(...texts),
+    priority: fc.constantFrom('live' as const, 'live' as const, 'background' as const),
     adapterId: fc.constantFrom(null, 'steady', 'changing'),
     rank: fc.constantFrom(0, 1, 3, 'max' as const),
     maxNewTokens: fc.integer({ min: 1, max: 10 }),
@@ -107,7 +108,11 @@ async function oneAtATime(t: Parameters<typeof testEngine>[0]) {
   const answers = new Map<string, Promise<GenerateResult>>()
   let last: Promise<unknown> = Promise.resolve()
   return (asked: GenerateRequest, digest: string | null): Promise<GenerateResult> => {
-    const alone = { ...asked, adapterId: digest === null ? null : (names.get(digest) ?? 'unknown') }
+    const alone = {
+      ...asked,
+      priority: 'live' as const,
+      adapterId: digest === null ? null : (names.get(digest) ?? 'unknown'),
+    }
     const key = JSON.stringify(alone)
     const answer = answers.get(key) ?? last.then(() => engine.submit(alone).result)
     answers.set(key, answer)
@@ -131,8 +136,8 @@ async function outcome(engine: Engine, asked: GenerateRequest, leavesAfter: numb
 }
 
 for (const [name, options] of Object.entries({
-  'few slots and rows': { maxBatchSize: 4, prefillChunk: 3, maxRankRows: 7 },
-  'many slots': { maxBatchSize: 16, prefillChunk: 5 },
+  'few slots and rows': { maxBatchSize: 4, prefillChunk: 3, maxRankRows: 7, maxBackgroundSlots: 4 },
+  'many slots': { maxBatchSize: 16, prefillChunk: 5, maxBackgroundSlots: 5 },
 })) {
   t.test(`any mix of requests is answered as one at a time, with ${name}`, async (t) => {
     const alone = await oneAtATime(t)
@@ -158,8 +163,8 @@ for (const [name, options] of Object.entries({
           await pause(turns)
         }
         await Promise.all(outcomes)
-        const { running, waiting, kvCacheUsage } = engine.stats
-        return running === 0 && waiting === 0 && kvCacheUsage === 0
+        const { running, waiting, background, kvCacheUsage } = engine.stats
+        return running === 0 && waiting === 0 && background === 0 && kvCacheUsage === 0
       }),
       { numRuns: 40 },
     )
