@@ -3,42 +3,55 @@ import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { errors } from '../errors.ts'
 import type { Split } from '../evaluation/curve.ts'
+import { type EvaluatedMetric, evaluatedMetrics } from '../evaluation/evaluate.ts'
+import { defaultMetrics, type EvaluationSettings } from './adapter-evaluation.ts'
+import { type Decoding, greedyDecoding } from './decoding.ts'
 
-export interface EvaluateOptions {
-  readonly base: string
+export interface EvaluateOptions extends EvaluationSettings {
+  readonly base: string | undefined
   readonly adapter: string
   readonly data: string
   readonly split: Split
   /** The data's name in the curve. */
   readonly name: string
-  readonly ranks: 'all' | readonly number[]
-  readonly lossExamples: number
   readonly limit: number
-  readonly concurrency: number
-  readonly maxNewTokens: number
   readonly outputs: string | undefined
+  readonly json: boolean
 }
 
 const described = {
-  base: 'Base model directory',
+  base: 'Base model directory; the one under models/base that the adapter names unless given',
   adapter: 'Adapter directory; the measured curve is written into it',
   data: 'References: *.jsonl of {"context", "completion"} or {"context", "references"}, or *.txt of context||completion',
-  split: 'What the data is: validation (what rank=auto reads) or test',
+  split: 'What the data is: validation (what rank=auto reads) or test; by default test where its file name says so',
   name: "The data's name in the curve; the file's name unless given",
   ranks: 'all (every trained rank, and 0 for the base model), or a list such as 1,4,8 (all)',
-  'loss-examples': 'Examples that the loss is measured on; 0 for none (1000)',
-  limit: 'Contexts to evaluate, the first so many; 0 for all (0)',
-  concurrency: 'Generations under way at once (16)',
+  metrics: `The first is the primary one (${defaultMetrics.join(',')})`,
+  'num-beams': 'Beams of the search; 1 is greedy (1)',
+  'length-penalty': 'Power of the length that the score of a beam is divided by (1)',
+  'no-repeat-ngram-size': 'No run of so many tokens comes twice in a text; 0 bans none (0)',
   'max-new-tokens': 'Longest output in tokens (100)',
-  outputs: 'Directory for the generated texts, one file for each rank',
+  'loss-examples': 'Examples that loss and perplexity are measured on; 0 for none (1000)',
+  limit: 'Contexts to evaluate, the first so many; 0 for all (0)',
+  concurrency: 'Rows of a batch, which a text takes one of, or one for each beam (16, or 4 texts of a search)',
+  threads: 'Threads of the runtime; all cores unless given',
+  outputs: "Directory for the generated texts, one file for each rank; the adapter's outputs/ unless given",
 } as const
 
+type Given = Readonly<Partial<Record<keyof typeof described, string>>>
+
 export function evaluateHelp(): string {
-  const lines = Object.entries(described).map(([option, text]) => `  --${option.padEnd(16)} ${text}`)
+  const lines = Object.entries({ ...described, json: 'Print one JSON object with unrounded numbers' }).map(
+    ([option, text]) => `  --${option.padEnd(21)} ${text}`,
+  )
   return [
-    'Usage: dylora evaluate --base <dir> --adapter <dir> --data <file> --split <split> [options]',
+    'Usage: dylora evaluate --adapter <dir> --data <file> [options]',
     '',
     ...lines,
+    '',
+    `Metrics: ${evaluatedMetrics.join(', ')}.`,
+    "The paper's decoding: --num-beams 10 --length-penalty 0.8 --no-repeat-ngram-size 4. Such points stand beside the",
+    'greedy ones in the curve, and rank=auto goes by the greedy ones.',
   ].join('\n')
 }
 
@@ -48,28 +61,63 @@ export function parseEvaluateOptions(args: string[]): EvaluateOptions | null {
     args,
     options: {
       help: { type: 'boolean', short: 'h' },
+      json: { type: 'boolean' },
       ...Object.fromEntries(Object.keys(described).map((name) => [name, { type: 'string' as const }])),
     },
   })
   if (values.help) return null
-  const given = values as Readonly<Partial<Record<keyof typeof described, string>>>
+  const given = values as Given
   const data = required(given, 'data')
+  const decoding = decodingOf(given)
   return {
-    base: required(given, 'base'),
+    base: given.base,
     adapter: required(given, 'adapter'),
     data,
-    split: splitOf(required(given, 'split')),
-    name: given.name ?? basename(data).replace(/\..*$/, ''),
+    split: given.split === undefined ? splitByName(data) : splitOf(given.split),
+    name: given.name ?? dataName(data),
     ranks: ranksOf(given.ranks ?? 'all'),
+    metrics: given.metrics === undefined ? defaultMetrics : parseMetrics(given.metrics),
+    decoding,
     lossExamples: count(given, 'loss-examples', 0) ?? 1000,
     limit: count(given, 'limit', 0) || Number.POSITIVE_INFINITY,
-    concurrency: count(given, 'concurrency', 1) ?? 16,
-    maxNewTokens: count(given, 'max-new-tokens', 1) ?? 100,
+    rows: count(given, 'concurrency', 1) ?? rowsFor(decoding),
+    threads: count(given, 'threads', 1),
     outputs: given.outputs,
+    json: values.json === true,
   }
 }
 
-type Given = Readonly<Partial<Record<keyof typeof described, string>>>
+/** `data/e2e/test.references.jsonl` is `test`. */
+export const dataName = (file: string): string => basename(file).replace(/\..*$/, '') || basename(file)
+
+const splitByName = (file: string): Split => (/(^|[^a-z])test/i.test(basename(file)) ? 'test' : 'validation')
+
+const rowsFor = ({ beams }: Decoding): number => (beams === 1 ? 16 : 4 * beams)
+
+/** Throws `validation` with the list of those that there are. */
+export function parseMetrics(text: string): readonly EvaluatedMetric[] {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))]
+  const stray = names.find((name) => !evaluatedMetrics.some((known) => known === name))
+  if (stray !== undefined) {
+    throw errors.validation(`--metrics: there is no metric '${stray}': expected some of ${evaluatedMetrics.join(', ')}`)
+  }
+  return names as EvaluatedMetric[]
+}
+
+function decodingOf(given: Given): Decoding {
+  const beams = count(given, 'num-beams', 1) ?? greedyDecoding.beams
+  const penalty = given['length-penalty']
+  if (penalty !== undefined && beams === 1) throw errors.validation('--length-penalty needs --num-beams from 2')
+  if (penalty !== undefined && !/^-?\d{1,3}(\.\d{1,6})?$/.test(penalty)) {
+    throw errors.validation(`--length-penalty: expected a number such as 0.8, got '${penalty}'`)
+  }
+  return {
+    beams,
+    lengthPenalty: Number(penalty ?? greedyDecoding.lengthPenalty),
+    noRepeatNgramSize: count(given, 'no-repeat-ngram-size', 0) ?? greedyDecoding.noRepeatNgramSize,
+    maxNewTokens: count(given, 'max-new-tokens', 1) ?? greedyDecoding.maxNewTokens,
+  }
+}
 
 function required(given: Given, name: keyof typeof described): string {
   const value = given[name]

@@ -20,6 +20,7 @@ const QualityPoint = z.strictObject({
   n: z.int().min(1),
   higherIsBetter: z.boolean(),
   primary: z.boolean(),
+  decoding: z.string().min(1).optional(),
 })
 
 export const DyloraJson = z
@@ -60,15 +61,18 @@ function checkTogether(
   if (method === 'lora' && ranks.length > 1) complain('ranks', `expected one rank for method lora, got ${ranks.length}`)
   const stray = quality.find((point) => point.rank !== 0 && !ranks.includes(point.rank))
   if (stray) complain('quality', `rank ${stray.rank} is not one of ${ranks.join(', ')}`)
-  if (!isDistinct(quality.map(pointKey))) complain('quality', 'two points for one rank, dataset, split and metric')
+  if (!isDistinct(quality.map(pointKey)))
+    complain('quality', 'two points for one rank, dataset, split, metric and decoding')
   const primary = quality.filter((point) => point.primary)
   const splits = new Set(primary.map(({ split }) => split))
-  const curves = new Set(primary.map((p) => JSON.stringify([p.split, p.dataset, p.metric, p.higherIsBetter])))
+  const curves = new Set(
+    primary.map((p) => JSON.stringify([p.split, p.dataset, p.metric, p.decoding, p.higherIsBetter])),
+  )
   if (curves.size > splits.size) complain('quality', 'more than one primary metric on a split')
 }
 
-function pointKey({ rank, dataset, split, metric }: Adapter['quality'][number]): string {
-  return JSON.stringify([rank, dataset, split, metric])
+function pointKey({ rank, dataset, split, metric, decoding }: Adapter['quality'][number]): string {
+  return JSON.stringify([rank, dataset, split, metric, decoding])
 }
 
 const pattern = z.string().refine(isPattern, 'expected a regular expression')

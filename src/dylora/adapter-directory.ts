@@ -185,8 +185,15 @@ function hashFactors(hash: ReturnType<typeof createHash>, key: ModuleKey, factor
   }
 }
 
-/** Publishes the adapter under this directory; one that was there is replaced. Throws `adapter_invalid`. */
-export async function writeAdapter(directory: string, content: AdapterContent): Promise<Adapter> {
+/**
+ * Publishes the adapter under this directory; one that was there is replaced. `more` puts what else belongs there into the
+ * directory before it appears. Throws `adapter_invalid`.
+ */
+export async function writeAdapter(
+  directory: string,
+  content: AdapterContent,
+  more?: (temporary: string) => Promise<void>,
+): Promise<Adapter> {
   const name = basename(resolve(directory))
   const fail = (reason: string) => errors.adapterInvalid(name, reason)
   checkFactors(content, fail)
@@ -196,6 +203,7 @@ export async function writeAdapter(directory: string, content: AdapterContent): 
   await publishDirectory(directory, async (temporary) => {
     await writePeft(temporary, content, content.maxRank)
     await writeJsonFile(join(temporary, adapterFiles.dylora), parsed.data)
+    await more?.(temporary)
   })
   return { ...content, name, digest }
 }

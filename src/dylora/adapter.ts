@@ -40,6 +40,8 @@ export interface QualityPoint {
   readonly higherIsBetter: boolean
   /** Is this the metric that `auto` reads (on the validation split)? */
   readonly primary: boolean
+  /** How the texts were generated, where it was not greedily up to 100 tokens: `num_beams=10 length_penalty=0.8`. */
+  readonly decoding?: string | undefined
 }
 
 /** Token ids around the context: prompt = prefix + context + suffix; the completion follows. */

@@ -22,6 +22,10 @@ const Quality = z
     n: count.describe('Examples that the value rests on'),
     higher_is_better: z.boolean(),
     primary: z.boolean().describe('Is it the metric that `auto` reads, on the validation split'),
+    decoding: z
+      .string()
+      .optional()
+      .describe('How the texts were generated, where it was not greedily up to 100 tokens'),
   })
   .meta({ id: 'Quality' })
 

@@ -27,7 +27,12 @@ const point: QualityPoint = {
 const full = randomAdapter(1, 4, {
   baseDigest: base.digest,
   prompt: { prefix: [0, 3], suffix: [5] },
-  quality: [point, { ...point, rank: 4, value: 62, ci95: null }, { ...point, rank: 0, split: 'test', primary: false }],
+  quality: [
+    point,
+    { ...point, value: 61, primary: false, decoding: 'num_beams=10' },
+    { ...point, rank: 4, value: 62, ci95: null },
+    { ...point, rank: 0, split: 'test', primary: false },
+  ],
   training: { seed: 7, settings: { learningRate: 1e-3 } },
 })
 
@@ -137,7 +142,11 @@ t.test('what cannot be an adapter is not written, and the one that was there sta
     [{ method: 'lora' }, /ranks: expected one rank for method lora, got 4/],
     [{ loraAlpha: 0 }, /loraAlpha: /],
     [{ quality: [{ ...point, rank: 5 }] }, /quality: rank 5 is not one of 1, 2, 3, 4/],
-    [{ quality: [point, point] }, /quality: two points for one rank, dataset, split and metric/],
+    [{ quality: [point, point] }, /quality: two points for one rank, dataset, split, metric and decoding/],
+    [
+      { quality: [point, { ...point, rank: 4, decoding: 'num_beams=10' }] },
+      /quality: more than one primary metric on a split/,
+    ],
     [{ quality: [point, { ...point, metric: 'loss' }] }, /quality: more than one primary metric on a split/],
     [{ quality: [{ ...point, value: Number.NaN }] }, /quality\.0\.value: /],
     [{ quality: [{ ...point, ci95: [2, 1] }] }, /quality\.0\.ci95: expected the lower end first/],

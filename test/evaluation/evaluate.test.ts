@@ -1,6 +1,6 @@
 /** The quality curve: one point for each rank, split and metric. */
 import t from 'tap'
-import { lossPoint, mergeCurve } from '../../src/evaluation/curve.ts'
+import { auracOf, lossPoint, mergeCurve } from '../../src/evaluation/curve.ts'
 import { type EvaluationSet, evaluateAdapter } from '../../src/evaluation/evaluate.ts'
 
 const reference = 'the old mill serves Greek food by the river'
@@ -18,7 +18,7 @@ const generate = async (context: string, rank: number) =>
 t.test('every rank and split gets its points, and only a real rank on validation is primary', async (t) => {
   const loss = async (_set: EvaluationSet, rank: number) => ({ value: 3 - rank, n: 6 })
   const { points, outputs } = await evaluateAdapter({ ranks: [0, 1, 2], datasets: [validation, test], generate, loss })
-  t.equal(points.length, 12)
+  t.equal(points.length, 18)
   t.equal(outputs.length, 6)
   t.same(outputs[0]?.hypotheses[0], 'the old mill serves', 'blanks at the ends are no output')
   const bleu = points.filter(({ metric }) => metric === 'bleu')
@@ -99,4 +99,62 @@ t.test('points of a new measurement replace those of the last one', async (t) =>
   const loss = lossPoint({ rank: 1, dataset: 'mills', split: 'validation' }, 2, 6)
   t.equal(mergeCurve([{ ...loss, primary: true }], fresh)[0]?.primary, false, 'a split has one primary metric')
   t.equal(mergeCurve([{ ...loss, primary: true }], old)[0]?.primary, true)
+})
+
+t.test('perplexity comes with the loss', async (t) => {
+  const loss = async () => ({ value: Math.log(20), n: 6 })
+  const { points } = await evaluateAdapter({ ranks: [1], datasets: [test], generate, loss })
+  const found = points.find(({ metric }) => metric === 'perplexity')
+  t.match(found, { n: 6, ci95: null, higherIsBetter: false, primary: false })
+  t.ok(Math.abs((found?.value ?? 0) - 20) < 1e-9)
+})
+
+t.test('tokens are compared with those of the top rank', async (t) => {
+  const tokens = (text: string) => [...text].map((letter) => letter.charCodeAt(0))
+  const says = async (_context: string, rank: number) => ['wxyz', 'abcz', 'abcd'][rank] as string
+  const { points } = await evaluateAdapter({
+    ...{ ranks: [0, 1, 2], datasets: [validation], generate: says, tokens },
+    metrics: ['bleu', 'token_agreement'],
+  })
+  const agreement = points.filter(({ metric }) => metric === 'token_agreement')
+  t.same(
+    agreement.map(({ rank, value, primary }) => [rank, value, primary]),
+    [
+      [0, 0, false],
+      [1, 0.75, false],
+      [2, 1, false],
+    ],
+  )
+})
+
+t.test('texts of another decoding stand beside the greedy ones, and nothing goes by them', async (t) => {
+  const { points: greedy } = await evaluateAdapter({ ranks: [1, 2], datasets: [validation], generate })
+  const { points: searched } = await evaluateAdapter({
+    ...{ ranks: [1, 2], datasets: [validation], generate },
+    ...{ decoding: 'num_beams=10', primary: false },
+  })
+  t.same(
+    mergeCurve(greedy, searched).map(({ rank, primary, decoding }) => [rank, primary, decoding]),
+    [
+      [1, true, undefined],
+      [2, true, undefined],
+      [1, false, 'num_beams=10'],
+      [2, false, 'num_beams=10'],
+    ],
+  )
+  t.same(mergeCurve(searched, searched), searched, 'the same decoding takes its own place')
+  t.notOk('decoding' in greedy[0]!)
+})
+
+t.test('the area under the curve is over the ranks of the adapter', async (t) => {
+  const { points } = await evaluateAdapter({ ranks: [0, 1, 2], datasets: [test], generate })
+  const [, one, two] = points.map(({ value }) => value)
+  t.equal(auracOf(points, 'bleu'), (one! + two!) / 2)
+  t.equal(auracOf(points.slice(0, 1), 'bleu'), null)
+})
+
+t.test('a text is one line, as it is written down', async (t) => {
+  const broken = async () => ' the old\nmill\t serves '
+  const { outputs } = await evaluateAdapter({ ranks: [1], datasets: [test], generate: broken })
+  t.equal(outputs[0]?.hypotheses[0], 'the old mill serves')
 })

@@ -84,6 +84,12 @@ t.test('only primary validation points of one metric at trained ranks count', as
   ]
   t.match(autoChoice(adapter(others)), { rank: 8, reason: 'no_curve' })
   t.match(autoChoice(adapter([...others, ...rising.quality, point(1, 50, { metric: 'nist' })])), { rank: 4 })
+  const searched = point(1, 2, { decoding: 'num_beams=10' })
+  t.match(
+    autoChoice(adapter([...rising.quality, searched])),
+    { rank: 4 },
+    'texts of another decoding are another curve',
+  )
 })
 
 t.test('without a curve auto is the highest rank and says so', async (t) => {

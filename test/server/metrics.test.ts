@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
+import type { QualityPoint } from '../../src/dylora/adapter.ts'
 import { inputs, quality, testApp } from '../fixtures/app.ts'
 
 /** Samples by name and labels, of the text format. */
@@ -26,6 +27,17 @@ t.test('shows the quality of every rank before the first request', async (t) => 
     const labels = `adapter="e2e",rank="${rank}",metric="bleu",dataset="e2e",split="${split}"`
     t.equal(samples.get(`dylora_adapter_rank_quality{${labels}}`), value, labels)
   }
+})
+
+t.test('texts of another decoding have a series of their own', async (t) => {
+  const { engine, scrape } = await setup(t)
+  const [point] = quality as [QualityPoint]
+  const searched = { ...point, value: 70, primary: false, decoding: 'num_beams=10' }
+  await engine.registry.add({ ...engine.registry.resolve('e2e')!, quality: [point, searched] })
+  const samples = samplesOf(await scrape())
+  const labels = 'adapter="e2e",rank="1",metric="bleu",dataset="e2e",split="validation"'
+  t.equal(samples.get(`dylora_adapter_rank_quality{${labels}}`), point.value)
+  t.equal(samples.get(`dylora_adapter_rank_quality{${labels},decoding="num_beams=10"}`), 70)
 })
 
 t.test('shows every rank that was asked for in the latency histograms', async (t) => {

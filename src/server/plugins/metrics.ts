@@ -3,11 +3,13 @@ import fp from 'fastify-plugin'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { z } from 'zod'
 import { parameterCount } from '../../dylora/adapter.ts'
+import type { Evaluations } from '../evaluations.ts'
 import { type Listeners, listen, type ServiceInfo, type Serving } from '../serving.ts'
 import { addVllmAliases } from './vllm-aliases.ts'
 
 export interface MetricsOptions {
   readonly engine: Serving
+  readonly evaluations: Evaluations
   readonly info: ServiceInfo
   /** Also give the gauges that inference gateways read, under vLLM's names. */
   readonly vllmAliases: boolean
@@ -23,6 +25,7 @@ const requestBuckets = [
 const tokenBuckets = [
   0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.8, 2,
 ]
+const evaluationBuckets = [0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600]
 const countBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 /** Every metric that is counted from events, by the name that follows `dylora_`. */
@@ -48,6 +51,40 @@ function countersOf(registry: Registry) {
     batchDistinctRanks: histogram('batch_distinct_ranks', 'Different ranks that share a step', [], countBuckets),
     adapterLoadTime: histogram('adapter_load_seconds', 'From the files to serving, dry run included', [], requestBuckets),
   }
+}
+
+/** Evaluations are counted apart, so that they are in no number of live requests. */
+function countEvaluations(registry: Registry, evaluations: Evaluations): void {
+  const [registers, labelNames] = [[registry], ['adapter', 'rank']]
+  const name = (rest: string) => `dylora_evaluation_${rest}`
+  const requests = new Counter({
+    ...{ name: name('requests_total'), help: 'Evaluations that ended, however they ended', registers },
+    labelNames: ['outcome'],
+  })
+  const examples = new Counter({
+    ...{ name: name('examples_total'), help: 'Examples answered, at each rank of an evaluation', registers },
+    labelNames,
+  })
+  const tokens = new Counter({
+    ...{ name: name('generation_tokens_total'), help: 'Tokens generated for evaluations', registers },
+    labelNames,
+  })
+  const duration = new Histogram({
+    ...{ name: name('duration_seconds'), help: 'From arrival to the scores', registers },
+    buckets: evaluationBuckets,
+  })
+  stateGauge(registry, 'evaluation_requests_running', 'Evaluations under way', [], (set) =>
+    set({}, evaluations.running),
+  )
+  evaluations.on('generated', ({ adapterId, rank, tokens: count }) => {
+    const labels = { adapter: adapterId ?? noAdapter, rank }
+    examples.inc(labels)
+    tokens.inc(labels, count)
+  })
+  evaluations.on('finished', ({ outcome, durationMs }) => {
+    requests.inc({ outcome })
+    if (outcome === 'success') duration.observe(durationMs / 1000)
+  })
 }
 
 type Counters = ReturnType<typeof countersOf>
@@ -85,11 +122,11 @@ function addState(registry: Registry, engine: Serving, { version, versions, devi
   stateGauge(registry, 'adapter_bytes', 'Bytes of the factors', ['adapter'], (set) => {
     for (const adapter of serving()) set({ adapter: adapter.name }, 4 * parameterCount(adapter, adapter.maxRank))
   })
-  const qualityLabels = ['adapter', 'rank', 'metric', 'dataset', 'split'] as const
+  const qualityLabels = ['adapter', 'rank', 'metric', 'dataset', 'split', 'decoding'] as const
   stateGauge(registry, 'adapter_rank_quality', 'Measured quality that the adapter carries', qualityLabels, (set) => {
     for (const { name: adapter, quality } of serving()) {
-      for (const { rank, metric, dataset, split, value } of quality)
-        set({ adapter, rank, metric, dataset, split }, value)
+      for (const { rank, metric, dataset, split, decoding, value } of quality)
+        set({ adapter, rank, metric, dataset, split, ...(decoding !== undefined && { decoding }) }, value)
     }
   })
   stateGauge(registry, 'build_info', '1, with what runs as labels', ['version', 'runtime', 'node', 'device'], (set) =>
@@ -122,10 +159,11 @@ const listenersOf = (metrics: Counters): Listeners => ({
 
 /** The registry is the app's own, so that one process may build several. */
 export const metrics = fp<MetricsOptions>(
-  async (app, { engine, info, vllmAliases }) => {
+  async (app, { engine, evaluations, info, vllmAliases }) => {
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     addState(registry, engine, info)
+    countEvaluations(registry, evaluations)
     if (vllmAliases) addVllmAliases(registry, engine, info.limits.max_batch_size ?? 0)
     const stopListening = listen(engine, listenersOf(countersOf(registry)))
     app.addHook('onClose', async () => stopListening())
