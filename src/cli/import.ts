@@ -1,21 +1,92 @@
-/** `dylora import`: a Hugging Face checkpoint directory becomes a base model directory. */
+/** `dylora import`: a Hugging Face checkpoint becomes a base model, a LoRA trained elsewhere an adapter. */
 import { parseArgs } from 'node:util'
+import { type TargetModule, targetModules } from '../dylora/adapter.ts'
+import { readBaseModel } from '../dylora/base-model.ts'
 import { importCheckpoint } from '../dylora/import.ts'
+import { importLora } from '../dylora/lora-import.ts'
 import { errors } from '../errors.ts'
 
 const usage = `Usage: dylora import <checkpoint directory> --out <base directory>
+       dylora import --lora <directory or file> --base <base directory> --out <adapter directory> [options]
 
-Reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model directory.`
+The first reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model.
 
-const options = { out: { type: 'string' }, help: { type: 'boolean' } } as const
+The second reads a LoRA of that base and writes an adapter, without running any of what is in it:
+  - the directory of a PEFT LoRA (adapter_config.json with adapter_model.safetensors or .bin), which serves its own rank;
+  - a checkpoint with loralib's names, as LoRA's and DyLoRA's own code writes (.pt, .bin, .ckpt or .safetensors).
+
+  --alpha           loralib: lora_alpha of the training, which the file does not hold
+  --method          loralib: dylora, for every rank up to r (the default), or lora, for r alone
+  --target-modules  loralib: which modules the groups of c_attn are (q_proj,v_proj where there are two)
+  --prompt-prefix   token ids before the context in the training, such as 1,2 (none)
+  --prompt-suffix   token ids after it (none); LoRA's own GPT-2 runs have 50256`
+
+const options = {
+  out: { type: 'string' },
+  lora: { type: 'string' },
+  base: { type: 'string' },
+  alpha: { type: 'string' },
+  method: { type: 'string' },
+  'target-modules': { type: 'string' },
+  'prompt-prefix': { type: 'string' },
+  'prompt-suffix': { type: 'string' },
+  help: { type: 'boolean' },
+} as const
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
   if (values.help) return tell(usage)
+  if (values.lora !== undefined) return runLora(values, positionals)
+  const stray = Object.keys(values).find((name) => name !== 'out')
+  if (stray !== undefined) throw errors.validation(`--${stray}: expected --lora as well`)
   const [source, ...rest] = positionals
   if (source === undefined || rest.length > 0 || !values.out) throw errors.validation(usage)
   const { base, notes } = await importCheckpoint(source, values.out)
   return tell(...notes, `Imported ${source} to ${base.directory} (${base.digest})`)
+}
+
+async function runLora(values: Values, positionals: readonly string[]): Promise<number> {
+  const { lora, base, out } = values
+  if (!lora || !base || !out || positionals.length > 0) throw errors.validation(usage)
+  const loralib = {
+    alpha: values.alpha === undefined ? undefined : positive('alpha', values.alpha),
+    method: methodOf(values.method),
+    targetModules: values['target-modules'] === undefined ? undefined : modulesOf(values['target-modules']),
+  }
+  const prompt = { prefix: tokenIds(values, 'prompt-prefix'), suffix: tokenIds(values, 'prompt-suffix') }
+  const adapter = await importLora(lora, await readBaseModel(base), out, { loralib, prompt })
+  const { ranks, targetModules: modules, digest } = adapter
+  return tell(`Imported ${lora} to ${out}: rank ${ranks.join(', ')} of ${modules.join(', ')} (${digest})`)
+}
+
+function positive(name: string, text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  if (value > 0 && Number.isFinite(value)) return value
+  throw errors.validation(`--${name}: expected a positive number, got '${text}'`)
+}
+
+function methodOf(text: string | undefined): 'dylora' | 'lora' | undefined {
+  if (text === undefined || text === 'dylora' || text === 'lora') return text
+  throw errors.validation(`--method: expected dylora or lora, got '${text}'`)
+}
+
+function modulesOf(text: string): TargetModule[] {
+  return text.split(',').map((name) => {
+    const module = targetModules.find((known) => known === name)
+    if (module === undefined) {
+      throw errors.validation(`--target-modules: expected names among ${targetModules.join(', ')}, got '${name}'`)
+    }
+    return module
+  })
+}
+
+function tokenIds(values: Values, name: 'prompt-prefix' | 'prompt-suffix'): number[] {
+  const text = values[name]
+  if (text === undefined || text === '') return []
+  if (!/^\d+(,\d+)*$/.test(text)) throw errors.validation(`--${name}: expected token ids such as 1,2, got '${text}'`)
+  return text.split(',').map(Number)
 }
 
 function tell(...lines: readonly string[]): number {

@@ -7,22 +7,16 @@ import { type Adapter, type LoraFactors, type ModuleKey, type TargetModule, targ
 import { adapterFormatVersion, DyloraJson, PeftConfig, peftConfigOf, unimplementedSwitch } from './adapter-config.ts'
 import type { BaseModel } from './base-model.ts'
 import { moduleFeatures } from './gpt2-config.ts'
+import { moduleKey, partsOf, targetedLinears } from './gpt2-linears.ts'
 import { issueText, readJsonFile, rethrowing, writeJsonFile } from './json-file.ts'
 import { fromPlainPeft } from './peft-import.ts'
-import {
-  cutBlock,
-  factorsOf,
-  moduleKey,
-  type PeftLinear,
-  partsOf,
-  peftTensors,
-  readPeftLinears,
-  targetedLinears,
-} from './peft-layout.ts'
+import { cutBlock, factorsOf, type PeftLinear, peftTensors, readPeftLinears } from './peft-layout.ts'
 import { exists, publishDirectory } from './publish.ts'
-import { readSafetensorsHeader, writeSafetensors } from './safetensors.ts'
+import { writeSafetensors } from './safetensors.ts'
+import { readTensorFile } from './tensor-file.ts'
 
-const adapterFiles = {
+/** The files of the directory. */
+export const adapterFiles = {
   dylora: 'dylora.json',
   peft: 'adapter_config.json',
   factors: 'adapter_model.safetensors',
@@ -70,8 +64,8 @@ async function readOnce(directory: string): Promise<Adapter> {
   const refused = unimplementedSwitch(peft)
   if (refused !== undefined) throw fail(`${adapterFiles.peft}: ${refused} is not implemented`)
   const dylora = await readDyloraJson(directory, fail)
-  const file = await rethrowing(fail, () => readSafetensorsHeader(join(directory, adapterFiles.factors)))
-  const linears = await readPeftLinears(file, fail)
+  const tensors = await rethrowing(fail, () => readTensorFile(join(directory, adapterFiles.factors)))
+  const linears = await readPeftLinears(tensors, fail)
   const content = dylora ? fromDylora(dylora, peft, linears, fail) : fromPlainPeft(peft, linears, fail)
   checkFactors(content, fail)
   const adapter = { ...content, name, digest: digestOf(content) }

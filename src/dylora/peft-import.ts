@@ -1,7 +1,8 @@
 /** A plain PEFT LoRA, trained elsewhere at one rank, as an adapter: fused layers split into modules, scalings made one. */
 import type { Adapter, LoraFactors, ModuleKey, TargetModule } from './adapter.ts'
 import { type PeftConfig, peftRankAndScaling } from './adapter-config.ts'
-import { cutBlock, moduleKey, type PeftLinear, partsOf } from './peft-layout.ts'
+import { moduleKey, partsOf } from './gpt2-linears.ts'
+import { cutBlock, type PeftLinear } from './peft-layout.ts'
 
 /** One module's factors, still at the rank and scaling of its own layer. */
 interface Piece {

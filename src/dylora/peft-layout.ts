@@ -1,15 +1,9 @@
 /** Rank-major factors of logical modules to and from PEFT's tensors, where GPT-2 fuses q, k and v into one layer. */
-import { type Adapter, type LoraFactors, type ModuleKey, type TargetModule, truncate } from './adapter.ts'
-import { isFloat, readTensor, type SafetensorsFile, type TensorEntry, type TensorSource } from './safetensors.ts'
-
-/** GPT-2's linear layers by path, with the logical modules that make up their outputs, in order. */
-const linears = [
-  { path: 'attn.c_attn', parts: ['q_proj', 'k_proj', 'v_proj'] },
-  { path: 'attn.c_proj', parts: ['o_proj'] },
-  { path: 'mlp.c_fc', parts: ['fc_in'] },
-  { path: 'mlp.c_proj', parts: ['fc_out'] },
-] as const satisfies readonly { path: string; parts: readonly TargetModule[] }[]
-type LinearPath = (typeof linears)[number]['path']
+import { type Adapter, type LoraFactors, type ModuleKey, truncate } from './adapter.ts'
+import { type FactorPair, pairFactors, readFinite } from './factor-tensors.ts'
+import { type LinearPath, moduleKey, partsOf, targetedLinears } from './gpt2-linears.ts'
+import type { TensorSource } from './safetensors.ts'
+import type { StoredTensors } from './stored-tensors.ts'
 
 /** LoRA of one linear layer as stored: `a` is [rank, inFeatures], `b` is [outFeatures, rank]. */
 export interface PeftLinear {
@@ -22,68 +16,27 @@ export interface PeftLinear {
   readonly b: Float32Array
 }
 
-/** The parts of a linear layer; all of them, adapted or not. */
-export function partsOf(path: LinearPath): readonly TargetModule[] {
-  return linears.find((linear) => linear.path === path)?.parts ?? []
-}
-
-/** The linear layers that hold these modules, each with the adapted ones among its parts. */
-export function targetedLinears(targets: readonly TargetModule[]) {
-  return linears
-    .map(({ path, parts }) => ({ path, adapted: parts.filter((part) => targets.includes(part)) }))
-    .filter(({ adapted }) => adapted.length > 0)
-    .map(({ path, adapted }) => ({ path, adapted, adaptedParts: adapted.length }))
-}
-
-export function moduleKey(layer: number, module: TargetModule): ModuleKey {
-  return `${layer}.${module}`
-}
-
 const tensorName = /^base_model\.model\.(?:transformer\.)?h\.(\d+)\.([a-z_.]+)\.lora_(A|B)\.weight$/
 
 /** Reads all factors, each with its checks: known name, both halves there, shapes that agree, a floating dtype, finite. */
-export async function readPeftLinears(file: SafetensorsFile, fail: (reason: string) => Error): Promise<PeftLinear[]> {
+export async function readPeftLinears(
+  tensors: StoredTensors,
+  fail: (reason: string) => Error,
+  checkFirst: (pairs: readonly FactorPair[]) => void = () => {},
+): Promise<PeftLinear[]> {
+  const pairs = pairFactors(tensors, tensorName, /^base_model\.model\./, fail)
+  for (const { a, b } of pairs) {
+    const [rank, [outFeatures, rankOfB]] = [a.shape[0], b.shape]
+    if (rankOfB !== rank) throw fail(`tensor '${b.name}': expected [${outFeatures},${rank}] to go with its lora_A`)
+  }
+  checkFirst(pairs)
   const result: PeftLinear[] = []
-  for (const [place, { A, B }] of pairTensors(file, fail)) {
-    if (!A || !B) throw fail(`tensor '${(A ?? B)?.replace(/lora_[AB]/, A ? 'lora_B' : 'lora_A')}' is missing`)
-    const [rank = 0, inFeatures = 0] = shapeOf(file, A, fail)
-    const [outFeatures = 0, rankOfB] = shapeOf(file, B, fail)
-    if (rankOfB !== rank) throw fail(`tensor '${B}': expected [${outFeatures},${rank}] to go with its lora_A`)
-    const [a, b] = [await readFinite(file, A, fail), await readFinite(file, B, fail)]
-    const [layer, path] = place.split(' ')
-    result.push({ layer: Number(layer), path: path as LinearPath, rank, inFeatures, outFeatures, a, b })
+  for (const { layer, path, a, b } of pairs) {
+    const [[rank = 0, inFeatures = 0], [outFeatures = 0]] = [a.shape, b.shape]
+    const [valuesOfA, valuesOfB] = [await readFinite(a, fail), await readFinite(b, fail)]
+    result.push({ layer, path, rank, inFeatures, outFeatures, a: valuesOfA, b: valuesOfB })
   }
   return result
-}
-
-/** By `<layer> <path>`: the names of the two halves. */
-function pairTensors(file: SafetensorsFile, fail: (reason: string) => Error) {
-  const pairs = new Map<string, { A?: string; B?: string }>()
-  for (const name of file.tensors.keys()) {
-    const [, layer, path, half] = tensorName.exec(name) ?? []
-    if (!linears.some((linear) => linear.path === path))
-      throw fail(`tensor '${name}' belongs to no known target module`)
-    const place = `${Number(layer)} ${path}`
-    const pair = pairs.get(place) ?? {}
-    if (half === 'A' ? pair.A : pair.B) throw fail(`tensor '${name}' is there twice`)
-    pairs.set(place, { ...pair, [half ?? '']: name })
-  }
-  if (pairs.size === 0) throw fail('there are no factors in it')
-  return pairs
-}
-
-function shapeOf(file: SafetensorsFile, name: string, fail: (reason: string) => Error): readonly number[] {
-  const { dtype, shape } = file.tensors.get(name) as TensorEntry
-  if (!isFloat(dtype)) throw fail(`tensor '${name}': expected a floating dtype, got ${dtype}`)
-  if (shape.length !== 2 || shape.includes(0)) throw fail(`tensor '${name}': expected a matrix, got [${shape}]`)
-  return shape
-}
-
-async function readFinite(file: SafetensorsFile, name: string, fail: (reason: string) => Error) {
-  const values = await readTensor(file, name)
-  const bad = values.findIndex((value) => !Number.isFinite(value))
-  if (bad >= 0) throw fail(`tensor '${name}': expected finite values, got ${values[bad]} at ${bad}`)
-  return values
 }
 
 /** Which rows of a matrix's output and which of its ranks make up one module. */

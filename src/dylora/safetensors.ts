@@ -4,7 +4,7 @@ import { float32FromBfloat16, float32FromFloat16 } from './float16.ts'
 import { publishFile } from './publish.ts'
 
 /** Bytes per element. */
-const dtypeBytes = {
+export const dtypeBytes = {
   BOOL: 1,
   U8: 1,
   I8: 1,
@@ -166,15 +166,23 @@ export function isFloat(dtype: Dtype): boolean {
   return dtype in toFloat32
 }
 
+/** Little-endian values of a floating dtype as float32; may share the memory. */
+export function float32From(dtype: Dtype, bytes: ArrayBuffer): Float32Array {
+  const convert = toFloat32[dtype]
+  if (!convert) throw new TypeError(`expected a floating dtype, got ${dtype}`)
+  return convert(bytes)
+}
+
 /** Reads one tensor as float32, row-major, whatever floating dtype it is stored in. */
 export async function readTensor(file: SafetensorsFile, name: string): Promise<Float32Array> {
   const entry = file.tensors.get(name)
   if (!entry) throw new FileFormatError(file.path, `there is no tensor '${name}'`)
-  const convert = toFloat32[entry.dtype]
-  if (!convert) throw new FileFormatError(file.path, `tensor '${name}': expected a floating dtype, got ${entry.dtype}`)
+  if (!isFloat(entry.dtype)) {
+    throw new FileFormatError(file.path, `tensor '${name}': expected a floating dtype, got ${entry.dtype}`)
+  }
   const handle = await open(file.path, 'r')
   try {
-    return convert((await readBytes(handle, entry.offset, entry.length)).buffer)
+    return float32From(entry.dtype, (await readBytes(handle, entry.offset, entry.length)).buffer)
   } finally {
     await handle.close()
   }
