@@ -322,7 +322,7 @@ t.test('what is no LoRA, or no place for an adapter, is refused with a reason', 
 })
 
 t.test('a configuration without weights beside it is refused', async (t) => {
-  await t.rejects(importLora(peftCopy(t, {}), base, join(root, 'none')), {
+  await t.rejects(importLora(peftConfig(t.testdir(), {}), base, join(root, 'none')), {
     message: /neither adapter_model\.safetensors nor adapter_model/,
   })
 })
