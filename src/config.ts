@@ -43,7 +43,9 @@ const Environment = z.object({
     .optional()
     .describe('Bytes of device memory that may be taken; no limit by default'),
   INTRA_OP_THREADS: wholeNumber(1, 1024).optional().describe('Threads of one step; by default one per physical core'),
-  MAX_BATCH_SIZE: wholeNumber(1, 1024).default(16).describe('Requests that run together'),
+  MAX_BATCH_SIZE: wholeNumber(1, 1024)
+    .default(16)
+    .describe('Rows that run together: a request has one, or one for each beam or text'),
   MAX_RANK_ROWS: wholeNumber(1, 65536).default(256).describe('Sum of the ranks that run together, each adapter once'),
   MAX_WAITING_REQUESTS: wholeNumber(0, 1e6)
     .default(128)
@@ -53,6 +55,15 @@ const Environment = z.object({
     .default(64)
     .describe('Prompt tokens that one step takes beside the running requests'),
   REQUEST_TIMEOUT: seconds(86400).default(300).describe('Seconds after which a request is given up'),
+  EVALUATION_MAX_EXAMPLES: wholeNumber(1, 1e6).default(256).describe('Examples of one evaluation'),
+  EVALUATION_MAX_GENERATIONS: wholeNumber(1, 1e7).default(1024).describe('Examples times ranks of one evaluation'),
+  EVALUATION_MAX_REFERENCES: wholeNumber(1, 1e4).default(64).describe('References of one example'),
+  EVALUATION_MAX_RUNNING: wholeNumber(1, 1000)
+    .default(1)
+    .describe('Evaluations at once; one more is answered with 429'),
+  EVALUATION_SLOTS: wholeNumber(1, 1024)
+    .default(4)
+    .describe('Rows of the batch that evaluations may have, while no live request needs them'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
   BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),
   LOG_LEVEL: z

@@ -61,6 +61,7 @@ async function serve(config: Config): Promise<void> {
     logger: log,
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
+    evaluation: evaluationLimits(config),
   })
   const watcher = new AdapterWatcher({
     directory: config.ADAPTERS_DIR,
@@ -112,12 +113,21 @@ function engineSettings(config: Config) {
     maxWaitingTokens: config.MAX_WAITING_TOKENS,
     prefillChunk: config.PREFILL_CHUNK,
     maxRankRows: config.MAX_RANK_ROWS,
+    maxBackgroundSlots: config.EVALUATION_SLOTS,
     requestTimeoutMs: config.REQUEST_TIMEOUT * 1000,
     defaultAdapter: config.DEFAULT_ADAPTER ?? 'e2e',
     ...(config.INTRA_OP_THREADS !== undefined && { intraOpNumThreads: config.INTRA_OP_THREADS }),
     ...(config.GPU_MEM_LIMIT !== undefined && { gpuMemLimitBytes: config.GPU_MEM_LIMIT }),
   }
 }
+
+const evaluationLimits = (config: Config) => ({
+  maxExamples: config.EVALUATION_MAX_EXAMPLES,
+  maxGenerations: config.EVALUATION_MAX_GENERATIONS,
+  maxReferences: config.EVALUATION_MAX_REFERENCES,
+  maxRunning: config.EVALUATION_MAX_RUNNING,
+  concurrency: config.EVALUATION_SLOTS,
+})
 
 const providers = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' } as const
 
@@ -139,6 +149,11 @@ function serviceInfo(config: Config, { name, digest, config: model }: BaseModel,
       max_waiting_requests: config.MAX_WAITING_REQUESTS,
       max_waiting_tokens: config.MAX_WAITING_TOKENS,
       max_total_tokens: model.positions + 1,
+      max_evaluation_examples: config.EVALUATION_MAX_EXAMPLES,
+      max_evaluation_generations: config.EVALUATION_MAX_GENERATIONS,
+      max_evaluation_references: config.EVALUATION_MAX_REFERENCES,
+      max_evaluations: config.EVALUATION_MAX_RUNNING,
+      max_evaluation_slots: config.EVALUATION_SLOTS,
       body_limit_bytes: config.BODY_LIMIT,
       request_timeout_seconds: config.REQUEST_TIMEOUT,
     },

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { type EvaluationLimits, Evaluations } from './evaluations.ts'
 import { LatencyBook, latencyListeners } from './latency.ts'
 import { gracefulClose } from './plugins/graceful-close.ts'
 import { metrics } from './plugins/metrics.ts'
@@ -10,6 +11,7 @@ import { requestLog } from './plugins/request-log.ts'
 import { unknownRoutes } from './plugins/unknown-routes.ts'
 import { sendProblem } from './problem.ts'
 import { adapterRoutes } from './routes/adapters.ts'
+import { evaluateRoutes } from './routes/evaluate.ts'
 import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
 import { listen, type ServiceInfo, type Serving } from './serving.ts'
@@ -22,6 +24,7 @@ export interface AppOptions {
   readonly logger: FastifyBaseLogger
   readonly bodyLimitBytes: number
   readonly vllmMetrics?: boolean
+  readonly evaluation?: Partial<EvaluationLimits>
   /** A stream that is quiet for so long gets a comment. */
   readonly heartbeatMs?: number
   /** A request must have arrived in whole within this time. */
@@ -68,8 +71,10 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(requestLog)
   await app.register(unknownRoutes)
   await app.register(openapi, { version: info.version })
-  await app.register(metrics, { engine, info, vllmAliases: vllmMetrics })
+  const evaluations = new Evaluations(engine, options.evaluation)
+  await app.register(metrics, { engine, evaluations, info, vllmAliases: vllmMetrics })
   await app.register(generateRoutes, { engine, heartbeatMs })
+  await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })
   await app.register(healthRoutes, { engine, info, notReadyBecause })
   app.get('/', { schema: { hide: true } as object }, (_request, reply) => reply.redirect('/docs'))

@@ -23,7 +23,7 @@ const Rank = z
   .optional()
   .meta({ description: rankDescription, type: ['integer', 'string', 'null'], examples: [4, 'max', 'auto'] })
 
-const AdapterId = z
+export const AdapterId = z
   .string()
   .min(1)
   .max(200)
@@ -47,7 +47,8 @@ const notImplemented = (name: string, ...neutral: readonly (number | boolean | s
     .optional()
     .meta({ description: 'Not implemented: only a value that changes nothing is accepted', enum: [...neutral, null] })
 
-const Parameters = z.strictObject({
+/** The parameters of one generation. */
+export const Parameters = z.strictObject({
   adapter_id: AdapterId.nullish(),
   rank: Rank,
   min_quality: z
@@ -158,7 +159,7 @@ export const Generate = z
 
 export type GenerateQuery = z.infer<typeof GenerateQuery>
 export type Generate = z.infer<typeof Generate>
-type Parameters = z.infer<typeof Parameters>
+export type Parameters = z.infer<typeof Parameters>
 
 const noParameters: Parameters = {}
 
@@ -185,13 +186,7 @@ export function wantedOf(query: GenerateQuery, body: Generate, allowed: AllowedR
       inputs: body.inputs,
       adapterId,
       rank: rankOf(query.rank, given.rank, () => allowed(adapterId)),
-      minQuality: given.min_quality ?? undefined,
-      maxNewTokens: given.max_new_tokens ?? 100,
-      sampling: samplingOf(given),
-      beamSearch: beamSearchOf(given),
-      bestOf: given.best_of ?? 1,
-      stop: given.stop ?? [],
-      truncate: given.truncate ?? undefined,
+      ...decodingOf(given),
       prefillDetails: given.decoder_input_details ?? false,
       topNTokens: given.top_n_tokens ?? 0,
       signal,
@@ -202,7 +197,21 @@ export function wantedOf(query: GenerateQuery, body: Generate, allowed: AllowedR
   }
 }
 
-function agree(fromQuery: string | undefined, fromBody: string | undefined): string | undefined {
+/** How to generate, the same for one text and for many; throws validation for what contradicts itself. */
+export function decodingOf(given: Omit<Parameters, 'rank'>) {
+  return {
+    minQuality: given.min_quality ?? undefined,
+    maxNewTokens: given.max_new_tokens ?? 100,
+    sampling: samplingOf(given),
+    beamSearch: beamSearchOf(given),
+    bestOf: given.best_of ?? 1,
+    stop: given.stop ?? [],
+    truncate: given.truncate ?? undefined,
+  } satisfies Partial<GenerateRequest>
+}
+
+/** The one adapter that query and body name, undefined when neither does. Throws validation when they differ. */
+export function agree(fromQuery: string | undefined, fromBody: string | undefined): string | undefined {
   if (fromQuery === undefined || fromBody === undefined || fromQuery === fromBody) return fromQuery ?? fromBody
   throw errors.validation('The query and parameters.adapter_id name different adapters: expected one, or the same', {
     errors: [{ detail: 'contradicts the query', pointer: '#/parameters/adapter_id' }],
@@ -210,7 +219,7 @@ function agree(fromQuery: string | undefined, fromBody: string | undefined): str
 }
 
 /** Greedy unless a parameter of sampling is given; a temperature of 0 is greedy whatever else is. */
-function samplingOf(given: Parameters): SamplingParameters {
+function samplingOf(given: Omit<Parameters, 'rank'>): SamplingParameters {
   const topK = given.top_k ?? 0
   const topP = given.top_p ?? 1
   const minP = given.min_p ?? 0
@@ -232,7 +241,7 @@ function samplingOf(given: Parameters): SamplingParameters {
 }
 
 /** One beam is none. What only a search knows is refused without one, unless it changes nothing. */
-function beamSearchOf(given: Parameters): BeamSearchParameters | undefined {
+function beamSearchOf(given: Omit<Parameters, 'rank'>): BeamSearchParameters | undefined {
   const beams = given.num_beams ?? 1
   const lengthPenalty = given.length_penalty ?? 1
   const earlyStopping = given.early_stopping ?? false

@@ -20,6 +20,9 @@ class Idle extends EventEmitter<EngineEvents> implements Serving {
   submit(): never {
     throw new TypeError('expected no request while the document is made')
   }
+  check(): never {
+    return this.submit()
+  }
 }
 
 export async function openApiDocument(version: string): Promise<object> {

@@ -32,11 +32,47 @@ export function rankOf(
   return fromQuery ?? fromBody
 }
 
+/**
+ * The ranks that a query (`1,4,max`) or a body (`[1, 4, "max"]`, or one alone) asks for; one undefined when neither does.
+ * @param allowed what the adapter allows, asked for only when a rank is refused
+ * @throws rank_not_allowed for what is no rank; validation for a rank asked for twice, or when query and body differ
+ */
+export function ranksOf(
+  query: unknown,
+  body: unknown,
+  allowed: () => readonly (number | string)[],
+): (RankRequest | undefined)[] {
+  // A query that names `rank` twice is refused here as it is where one rank is asked for.
+  if (Array.isArray(query)) refuse(query, allowed)
+  const fromQuery = readAll(typeof query === 'string' ? query.split(',') : query, allowed)
+  const fromBody = readAll(body, allowed)
+  if (fromQuery !== undefined && fromBody !== undefined && String(fromQuery) !== String(fromBody)) {
+    throw errors.validation(
+      `The query asks for ranks ${fromQuery.join()} and parameters.rank for ${fromBody.join()}: expected one of them, or the same`,
+      { allowed: allowed(), errors: [{ detail: 'contradicts the query', pointer: '#/parameters/rank' }] },
+    )
+  }
+  return fromQuery ?? fromBody ?? [undefined]
+}
+
+function readAll(values: unknown, allowed: () => readonly (number | string)[]): RankRequest[] | undefined {
+  if (values === undefined || values === null) return undefined
+  const list: readonly unknown[] = Array.isArray(values) ? values : [values]
+  if (list.length === 0) throw errors.rankNotAllowed('[]', allowed())
+  const ranks = list.map((value) => parseRank(value) ?? refuse(value, allowed))
+  const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i)
+  if (twice !== undefined)
+    throw errors.validation(`Rank ${twice} is asked for twice: expected each once`, { rank: twice })
+  return ranks
+}
+
+function refuse(value: unknown, allowed: () => readonly (number | string)[]): never {
+  throw errors.rankNotAllowed(shown(value), allowed())
+}
+
 function readOne(value: unknown, allowed: () => readonly (number | string)[]): RankRequest | undefined {
   if (value === undefined || value === null) return undefined
-  const rank = parseRank(value)
-  if (rank === null) throw errors.rankNotAllowed(shown(value), allowed())
-  return rank
+  return parseRank(value) ?? refuse(value, allowed)
 }
 
 /** Short enough to be repeated to the client, whatever was sent. */

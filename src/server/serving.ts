@@ -3,11 +3,12 @@ import type { EventEmitter } from 'node:events'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
 import type { EngineStats } from '../inference/engine.ts'
 import type { EngineEvents } from '../inference/engine-events.ts'
-import type { GenerateRequest, Generation } from '../inference/request.ts'
+import type { GenerateRequest, Generation, Served } from '../inference/request.ts'
 
 /** The engine, as far as HTTP is concerned. */
 export interface Serving extends EventEmitter<EngineEvents> {
   submit(request: GenerateRequest): Generation
+  check(request: GenerateRequest): Served
   readonly stats: EngineStats
   readonly registry: Pick<AdapterRegistry, 'list' | 'get' | 'defaultAdapter' | 'allowedRanks'>
 }
