@@ -1,4 +1,5 @@
 /** Measures an adapter with an engine of its own: what `evaluate` does, and `train` at its end. */
+import { basename } from 'node:path'
 import type { Adapter } from '../dylora/adapter.ts'
 import type { BaseModel } from '../dylora/base-model.ts'
 import { Scorer } from '../dylora/scorer.ts'
@@ -37,8 +38,13 @@ export interface EvaluationSettings {
   readonly threads?: number | undefined
 }
 
-/** What was measured when nothing else is said. */
-export const defaultMetrics = ['bleu', 'nist', 'meteor', 'rouge_l', 'cider'] as const satisfies EvaluatedMetric[]
+/** Sixteen texts at once, or four searches. */
+export const defaultRows = ({ beams }: Decoding): number => (beams === 1 ? 16 : 4 * beams)
+
+export const defaultLossExamples = 1000
+
+/** `data/e2e/test.references.jsonl` is `test`. */
+export const dataName = (file: string): string => basename(file).replace(/\..*$/, '') || basename(file)
 
 const scorerBatch = 16
 
@@ -95,7 +101,7 @@ export async function measureAdapter(
     await engine.registry.add(adapter)
     return await evaluateAdapter({
       ...{ ranks, datasets, metrics, onProgress },
-      generate: generateWith(engine, adapter, decoding),
+      generate: generateWith(engine, models, decoding),
       concurrency: Math.floor(rows / decoding.beams),
       decoding: decodingName(decoding),
       primary: isGreedy(decoding),
@@ -108,10 +114,18 @@ export async function measureAdapter(
   }
 }
 
-const generateWith =
-  (engine: Engine, { name }: Adapter, decoding: Decoding): Generate =>
-  async (inputs, rank) =>
-    (await engine.submit({ inputs, adapterId: name, rank, ...decodingRequest(decoding) }).result).text
+/** A text ends where the model's positions do, if it must. */
+function generateWith(engine: Engine, { adapter, base, tokenizer }: Models, decoding: Decoding): Generate {
+  const { name: adapterId, prompt } = adapter
+  // The last token is never fed.
+  const places = base.config.positions + 1 - prompt.prefix.length - prompt.suffix.length
+  return async (inputs, rank) => {
+    const room = Math.max(1, places - tokenizer.encode(inputs).length)
+    const maxNewTokens = Math.min(decoding.maxNewTokens, room)
+    return (await engine.submit({ ...decodingRequest({ ...decoding, maxNewTokens }), inputs, adapterId, rank }).result)
+      .text
+  }
+}
 
 /** Evenly spread over the set, so that a part of it stands for all of it. */
 function lossOf(scorer: Scorer, { adapter, base, tokenizer }: Models, most: number): MeasureLoss {

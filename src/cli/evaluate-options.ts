@@ -3,9 +3,10 @@ import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { errors } from '../errors.ts'
 import type { Split } from '../evaluation/curve.ts'
-import { type EvaluatedMetric, evaluatedMetrics } from '../evaluation/evaluate.ts'
-import { defaultMetrics, type EvaluationSettings } from './adapter-evaluation.ts'
+import { evaluatedMetrics } from '../evaluation/evaluate.ts'
+import { dataName, defaultLossExamples, defaultRows, type EvaluationSettings } from './adapter-evaluation.ts'
 import { type Decoding, greedyDecoding } from './decoding.ts'
+import { defaultMetrics, parseMetrics } from './metric-option.ts'
 
 export interface EvaluateOptions extends EvaluationSettings {
   readonly base: string | undefined
@@ -76,33 +77,18 @@ export function parseEvaluateOptions(args: string[]): EvaluateOptions | null {
     split: given.split === undefined ? splitByName(data) : splitOf(given.split),
     name: given.name ?? dataName(data),
     ranks: ranksOf(given.ranks ?? 'all'),
-    metrics: given.metrics === undefined ? defaultMetrics : parseMetrics(given.metrics),
+    metrics: parseMetrics(given.metrics),
     decoding,
-    lossExamples: count(given, 'loss-examples', 0) ?? 1000,
+    lossExamples: count(given, 'loss-examples', 0) ?? defaultLossExamples,
     limit: count(given, 'limit', 0) || Number.POSITIVE_INFINITY,
-    rows: count(given, 'concurrency', 1) ?? rowsFor(decoding),
+    rows: count(given, 'concurrency', 1) ?? defaultRows(decoding),
     threads: count(given, 'threads', 1),
     outputs: given.outputs,
     json: values.json === true,
   }
 }
 
-/** `data/e2e/test.references.jsonl` is `test`. */
-export const dataName = (file: string): string => basename(file).replace(/\..*$/, '') || basename(file)
-
 const splitByName = (file: string): Split => (/(^|[^a-z])test/i.test(basename(file)) ? 'test' : 'validation')
-
-const rowsFor = ({ beams }: Decoding): number => (beams === 1 ? 16 : 4 * beams)
-
-/** Throws `validation` with the list of those that there are. */
-export function parseMetrics(text: string): readonly EvaluatedMetric[] {
-  const names = [...new Set(text.split(',').map((name) => name.trim()))]
-  const stray = names.find((name) => !evaluatedMetrics.some((known) => known === name))
-  if (stray !== undefined) {
-    throw errors.validation(`--metrics: there is no metric '${stray}': expected some of ${evaluatedMetrics.join(', ')}`)
-  }
-  return names as EvaluatedMetric[]
-}
 
 function decodingOf(given: Given): Decoding {
   const beams = count(given, 'num-beams', 1) ?? greedyDecoding.beams

@@ -2,7 +2,9 @@
 import { parseArgs } from 'node:util'
 import { targetModules } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
+import type { EvaluatedMetric } from '../evaluation/evaluate.ts'
 import { type RecipeName, recipes, TrainingSettings } from '../training/settings.ts'
+import { defaultMetrics, parseMetrics } from './metric-option.ts'
 
 export interface TrainOptions {
   readonly base: string
@@ -14,6 +16,12 @@ export interface TrainOptions {
   readonly logEvery: number
   readonly checkpointEvery: number
   readonly validateEvery: number
+  /** Looks without a lower loss; 0 for never. */
+  readonly earlyStopping: number
+  /** Files of references. */
+  readonly evaluate: string | undefined
+  readonly test: string | undefined
+  readonly metrics: readonly EvaluatedMetric[]
   readonly settings: TrainingSettings
 }
 
@@ -29,6 +37,12 @@ const ownOptions = {
   'log-every': 'Steps between two lines where output is no terminal (20)',
   'checkpoint-every': 'Steps between two checkpoints (100)',
   'validate-every': 'Steps between two looks at the validation loss; 0 for only at the end (0)',
+  'early-stopping':
+    'Looks in a row at which the mean validation loss over the ranks does not fall that end the training; the best factors are kept (0, never)',
+  evaluate:
+    'References of validation: at the end, texts are generated at every rank, scored, and the curve comes with the adapter',
+  test: 'References of the test split, measured in the same way',
+  metrics: `Of these measurements; the first is what rank=auto reads (${defaultMetrics.join(',')})`,
 } as const
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
@@ -69,17 +83,38 @@ export function parseTrainOptions(args: string[]): TrainOptions | null {
   })
   if (values.help) return null
   const given = values as Readonly<Record<string, string | boolean | undefined>>
-  return {
+  const settings = parseSettings(given)
+  const text = (name: keyof typeof ownOptions) => given[name] as string | undefined
+  const options = {
     base: required(given, 'base'),
     data: required(given, 'data'),
     out: required(given, 'out'),
-    validation: given.validation as string | undefined,
+    validation: text('validation'),
     resume: given.resume === true,
     threads: count(given, 'threads', 1),
     logEvery: count(given, 'log-every', 1) ?? 20,
     checkpointEvery: count(given, 'checkpoint-every', 1) ?? 100,
     validateEvery: count(given, 'validate-every', 0) ?? 0,
-    settings: parseSettings(given),
+    earlyStopping: count(given, 'early-stopping', 0) ?? 0,
+    evaluate: text('evaluate'),
+    test: text('test'),
+    metrics: parseMetrics(text('metrics')),
+    settings,
+  }
+  checkTogether(options)
+  return options
+}
+
+/** What one option needs of another. */
+function checkTogether(options: TrainOptions): void {
+  const { earlyStopping, validation, validateEvery, evaluate, test, settings } = options
+  if (earlyStopping > 0 && (validation === undefined || validateEvery === 0)) {
+    throw errors.validation('--early-stopping looks at the validation loss: it needs --validation and --validate-every')
+  }
+  if (settings.method !== 'full') return
+  if (earlyStopping > 0) throw errors.validation('--early-stopping is of adapters: it does not go with --method full')
+  if (evaluate !== undefined || test !== undefined) {
+    throw errors.validation('--evaluate and --test measure an adapter: they do not go with --method full')
   }
 }
 

@@ -2,20 +2,28 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { QualityPoint } from '../dylora/adapter.ts'
-import { writeAdapter } from '../dylora/adapter-directory.ts'
+import { type AdapterContent, writeAdapter } from '../dylora/adapter-directory.ts'
 import { type BaseModel, baseFiles, readBaseModel } from '../dylora/base-model.ts'
 import { writeBaseModel } from '../dylora/base-writer.ts'
 import { Scorer } from '../dylora/scorer.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { lossPoint } from '../evaluation/curve.ts'
+import type { EvaluationSet } from '../evaluation/evaluate.ts'
 import { type Dataset, type EncodingOptions, readDataset } from '../training/data.ts'
+import { EarlyStopping } from '../training/early-stopping.ts'
 import type { Learner } from '../training/learner.ts'
-import { Progress } from '../training/progress.ts'
+import { Progress, type ProgressOutput } from '../training/progress.ts'
 import type { TrainingSettings } from '../training/settings.ts'
 import { discardCheckpoint, type TrainingRun, totalSteps, train } from '../training/train.ts'
 import { type RankLoss, trainedRanks, Validation } from '../training/validation.ts'
+import { measureTrained, readEvaluationSets } from './train-evaluation.ts'
 import { parseTrainOptions, type TrainOptions, trainHelp } from './train-options.ts'
+
+const output: ProgressOutput = {
+  isTTY: process.stdout.isTTY ?? false,
+  write: (text) => process.stdout.write(text),
+}
 
 export async function run(args: string[]): Promise<number> {
   const options = parseTrainOptions(args)
@@ -23,11 +31,7 @@ export async function run(args: string[]): Promise<number> {
     console.log(trainHelp())
     return 0
   }
-  const progress = new Progress(
-    { isTTY: process.stdout.isTTY ?? false, write: (text) => process.stdout.write(text) },
-    options.logEvery,
-  )
-  await trainAndWrite(options, progress, stopSignal())
+  await trainAndWrite(options, new Progress(output, options.logEvery), stopSignal())
   return 0
 }
 
@@ -49,6 +53,7 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
   const encoding = await encodingOf(base, settings)
   const data = await readData(options.data, encoding, progress)
   const held = options.validation === undefined ? null : await readData(options.validation, encoding, progress)
+  const sets = await readEvaluationSets(options)
   const validation = held === null ? null : await Validation.create(base, settings, options.threads)
   const validate = async (learner: Learner, step: number) => {
     if (held === null || validation === null || settings.method === 'full') return []
@@ -56,8 +61,9 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
     progress.validation(step, losses)
     return losses
   }
+  const early = held === null ? undefined : earlyStopping(options, held, validate)
   const training: TrainingRun = {
-    base,
+    ...{ base, earlyStopping: early },
     data,
     settings,
     signal,
@@ -66,7 +72,7 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
     onResume: (step) => progress.note('resumed', { step }),
     onStep: async (report, learner) => {
       progress.step(report)
-      const due = options.validateEvery > 0 && report.step % options.validateEvery === 0
+      const due = early === undefined && options.validateEvery > 0 && report.step % options.validateEvery === 0
       if (due && report.step < report.steps) await validate(learner, report.step)
     },
   }
@@ -77,11 +83,28 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
   })
   const learner = await train(training)
   const losses = await validate(learner, totalSteps(data, settings))
-  const written = await write(options, base, settings, encoding, learner, { data, held, losses })
+  if (early?.best) progress.note('best', { ...early.best })
+  const written = await write(options, base, settings, encoding, learner, { data, held, losses, sets, early })
   await validation?.close()
   await learner.session.close()
   await discardCheckpoint(training)
   progress.note('written', written)
+}
+
+type Validate = (learner: Learner, step: number) => Promise<readonly RankLoss[]>
+
+/** By the mean of the losses over the trained ranks; undefined where the training goes on to its end in any case. */
+function earlyStopping(
+  { earlyStopping: patience, validateEvery: every }: TrainOptions,
+  { digest }: Dataset,
+  validate: Validate,
+): EarlyStopping | undefined {
+  if (patience === 0) return undefined
+  const measure = async (learner: Learner, step: number) => {
+    const losses = (await validate(learner, step)).filter(({ rank }) => rank > 0)
+    return losses.reduce((sum, { loss }) => sum + loss, 0) / losses.length
+  }
+  return new EarlyStopping({ every, patience, digest, measure })
 }
 
 /** Beside the result, under a name that is no adapter's. */
@@ -118,6 +141,9 @@ interface Evidence {
   readonly data: Dataset
   readonly held: Dataset | null
   readonly losses: readonly RankLoss[]
+  /** What the result is measured on. */
+  readonly sets: readonly EvaluationSet[]
+  readonly early: EarlyStopping | undefined
 }
 
 type Written = Readonly<Record<string, unknown>>
@@ -134,22 +160,23 @@ async function write(
     settings,
     steps: totalSteps(evidence.data, settings),
     data: { file: basename(evidence.data.file), digest: evidence.data.digest },
+    ...(evidence.early && { earlyStopping: { ...evidence.early.settings, best: evidence.early.best } }),
     ...(evidence.held && { validation: { file: basename(evidence.held.file), digest: evidence.held.digest } }),
   }
   const writer = settings.method === 'full' ? writeBase : writeFactors
-  return writer(options.out, base, settings, encoding, learner, record, evidence)
+  return writer(options, base, settings, encoding, learner, record, evidence)
 }
 
 async function writeFactors(
-  out: string,
+  options: TrainOptions,
   base: BaseModel,
   settings: TrainingSettings,
-  { prompt }: EncodingOptions,
+  { prompt, tokenizer }: EncodingOptions,
   { factors }: Learner,
   training: Written,
   evidence: Evidence,
 ): Promise<Written> {
-  const { digest } = await writeAdapter(out, {
+  const content: AdapterContent = {
     baseModel: base.name,
     baseDigest: base.digest,
     method: settings.method === 'lora' ? 'lora' : 'dylora',
@@ -162,9 +189,19 @@ async function writeFactors(
     prompt,
     quality: evidence.losses.map((loss) => qualityOf(loss, evidence)),
     training,
-  })
-  return { adapter: out, digest }
+  }
+  const { out } = options
+  if (evidence.sets.length === 0) return { adapter: out, digest: (await writeAdapter(out, content)).digest }
+  const { quality, writeTexts } = await measureTrained(content, evidence.sets, { base, tokenizer, output }, options)
+  const { digest } = await writeAdapter(out, { ...content, quality }, writeTexts)
+  return { adapter: out, digest, quality: qualityByRank(quality) }
 }
+
+/** What the primary metric says of each rank. */
+const qualityByRank = (quality: readonly QualityPoint[]): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    quality.filter(({ primary }) => primary).map(({ rank, metric, value }) => [`${metric} at ${rank}`, value]),
+  )
 
 /** Until an evaluation puts a task metric beside it, the validation loss is what `auto` goes by. */
 function qualityOf({ rank, loss, examples }: RankLoss, { held }: Evidence): QualityPoint {
@@ -173,7 +210,7 @@ function qualityOf({ rank, loss, examples }: RankLoss, { held }: Evidence): Qual
 }
 
 async function writeBase(
-  out: string,
+  { out }: TrainOptions,
   base: BaseModel,
   settings: TrainingSettings,
   _encoding: EncodingOptions,

@@ -2,12 +2,24 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { exists } from '../dylora/publish.ts'
-import { readSafetensorsHeader, readTensor, type TensorSource, writeSafetensors } from '../dylora/safetensors.ts'
+import {
+  readSafetensorsHeader,
+  readTensor,
+  type SafetensorsFile,
+  type TensorSource,
+  writeSafetensors,
+} from '../dylora/safetensors.ts'
 import { errors } from '../errors.ts'
 import type { Parameter } from './adamw.ts'
 
 /** What must be the same for a run to go on as if it had not stopped, by name. */
 export type Fingerprint = Readonly<Record<string, string>>
+
+/** What a run carries from step to step beside its parameters. */
+export interface Remembered {
+  readonly tensors: readonly TensorSource[]
+  readonly metadata: Readonly<Record<string, string>>
+}
 
 /** Steps fit a float32 exactly up to 2^24. */
 const stateOf = ({ name, data, m, v, steps }: Parameter): TensorSource[] => [
@@ -22,16 +34,22 @@ export async function writeCheckpoint(
   parameters: readonly Parameter[],
   step: number,
   fingerprint: Fingerprint,
+  { tensors, metadata }: Remembered = { tensors: [], metadata: {} },
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
-  await writeSafetensors(path, parameters.flatMap(stateOf), { step: String(step), ...fingerprint })
+  const facts = { step: String(step), ...fingerprint, ...metadata }
+  await writeSafetensors(path, [...parameters.flatMap(stateOf), ...tensors], facts)
 }
 
-/** Fills the parameters and gives the step to go on with, or null where there is no checkpoint. Another run's is refused. */
+/**
+ * Fills the parameters and gives the step to go on with, or null where there is no checkpoint. Another run's is refused.
+ * `recall` takes out what else was remembered.
+ */
 export async function readCheckpoint(
   path: string,
   parameters: readonly Parameter[],
   fingerprint: Fingerprint,
+  recall?: (file: SafetensorsFile) => Promise<void>,
 ): Promise<number | null> {
   if (!(await exists(path))) return null
   const file = await readSafetensorsHeader(path)
@@ -47,6 +65,7 @@ export async function readCheckpoint(
     v.set(await readTensor(file, `${name}.v`))
     steps.set(await readTensor(file, `${name}.steps`))
   }
+  await recall?.(file)
   return Number(file.metadata.step)
 }
 

@@ -9,6 +9,7 @@ import { type Fingerprint, readCheckpoint, removeCheckpoint, writeCheckpoint } f
 import { stepFlops } from './cost.ts'
 import type { Dataset } from './data.ts'
 import { examplesPerBatch, lossFeeds } from './distillation.ts'
+import type { EarlyStopping } from './early-stopping.ts'
 import { createLearner, type Learner, type StepPlan } from './learner.ts'
 import { rateAt } from './schedule.ts'
 import { peakLearningRate, type TrainingSettings, warmupStepsOf } from './settings.ts'
@@ -40,6 +41,8 @@ export interface TrainingRun {
   readonly threads?: number | undefined
   /** Where the checkpoint lies; none is written without it. */
   readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean } | undefined
+  /** May end the run before its last step; the best that it saw is what was learnt. */
+  readonly earlyStopping?: EarlyStopping | undefined
   readonly onStep?: (report: StepReport, learner: Learner) => void | Promise<void>
   readonly onResume?: (step: number) => void
   readonly signal?: AbortSignal | undefined
@@ -54,32 +57,40 @@ export function totalSteps({ sequences }: Dataset, settings: TrainingSettings): 
 
 /** Runs to the end, or from where the checkpoint left off, and gives what was learnt. The caller closes its session. */
 export async function train(run: TrainingRun): Promise<Learner> {
-  const { base, data, settings, checkpoint, signal } = run
+  const { base, data, settings, checkpoint, signal, earlyStopping: early } = run
   const learner = await createLearner(base, settings, run.threads)
   const steps = totalSteps(data, settings)
   const order = new BatchOrder(data.sequences, examplesPerBatch(settings), settings.seed)
-  const fingerprint = fingerprintOf(base, data, settings, steps)
-  const resumed = checkpoint?.resume ? await readCheckpoint(checkpoint.path, learner.parameters, fingerprint) : null
+  const { parameters } = learner
+  const fingerprint = fingerprintOf(run, steps)
+  const recall: Recall = async (file) => early?.recall(file, parameters)
+  const resumed = checkpoint?.resume ? await readCheckpoint(checkpoint.path, parameters, fingerprint, recall) : null
   if (resumed !== null) run.onResume?.(resumed)
-  for (let step = resumed ?? 0; step < steps; step++) {
+  for (let step = resumed ?? 0; step < steps && !early?.isOver; step++) {
     if (signal?.aborted) throw await stopped(run, learner, step, fingerprint)
     const report = await trainStep(learner, order, settings, step, steps)
+    await early?.look(step + 1, steps, learner)
     if (checkpoint && (step + 1) % checkpoint.every === 0) {
-      await writeCheckpoint(checkpoint.path, learner.parameters, step + 1, fingerprint)
+      await writeCheckpoint(checkpoint.path, parameters, step + 1, fingerprint, early?.remembered(parameters))
     }
     await run.onStep?.(report, learner)
   }
+  early?.restoreBest(parameters)
   return learner
 }
 
+type Recall = Parameters<typeof readCheckpoint>[3]
+
 /** Saves where the run is, so that it can be resumed. */
 async function stopped(
-  { checkpoint }: TrainingRun,
-  learner: Learner,
+  { checkpoint, earlyStopping: early }: TrainingRun,
+  { parameters }: Learner,
   step: number,
   fingerprint: Fingerprint,
 ): Promise<Error> {
-  if (checkpoint) await writeCheckpoint(checkpoint.path, learner.parameters, step, fingerprint)
+  if (checkpoint) {
+    await writeCheckpoint(checkpoint.path, parameters, step, fingerprint, early?.remembered(parameters))
+  }
   return errors.cancelled(`Training was stopped after step ${step}${checkpoint ? '; --resume goes on from there' : ''}`)
 }
 
@@ -88,8 +99,9 @@ export async function discardCheckpoint({ checkpoint }: Pick<TrainingRun, 'check
   if (checkpoint) await removeCheckpoint(checkpoint.path)
 }
 
-function fingerprintOf(base: BaseModel, data: Dataset, settings: TrainingSettings, steps: number): Fingerprint {
-  return { base: base.digest, data: data.digest, settings: JSON.stringify({ ...settings, steps }) }
+function fingerprintOf({ base, data, settings, earlyStopping }: TrainingRun, steps: number): Fingerprint {
+  const all = { ...settings, steps, ...(earlyStopping && { earlyStopping: earlyStopping.settings }) }
+  return { base: base.digest, data: data.digest, settings: JSON.stringify(all) }
 }
 
 async function trainStep(

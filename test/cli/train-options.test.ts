@@ -57,6 +57,9 @@ t.test('what is wrong is named', async (t) => {
     [[...required, '--target-modules', 'q_proj,w'], /^--target-modules: /],
     [[...required, '--threads', 'two'], /--threads: expected a whole number from 1, got 'two'/],
     [[...required, '--update', 'frozen'], /needs --rank-per batch, as in --recipe paper/],
+    [[...required, '--early-stopping', '3'], /needs --validation and --validate-every/],
+    [[...required, '--method', 'full', '--test', 't.jsonl'], /--evaluate and --test measure an adapter/],
+    [[...required, '--metrics', 'blue'], /there is no metric 'blue'/],
     [[...required, '--recipe', 'papre'], /^--recipe: expected stratified or paper, got 'papre'/],
   ]
   for (const [args, message] of cases) t.throws(() => parseTrainOptions(args), { code: 'validation', message })
