@@ -7,6 +7,7 @@ import { gpt2Tensors } from '../../dylora/gpt2-config.ts'
 import { Scorer } from '../../dylora/scorer.ts'
 import type { TokenSequence } from '../../dylora/sequences.ts'
 import { readTokenizer } from '../../dylora/tokenizer.ts'
+import { generateTexts } from '../../evaluation/evaluate.ts'
 import { type MetricName, metrics, score } from '../../evaluation/metrics.ts'
 import type { ReferenceGroup } from '../../evaluation/references.ts'
 import { Engine } from '../../inference/engine.ts'
@@ -80,24 +81,19 @@ async function generateAll(
   const engine = await Engine.create({
     ...{ base, tokenizer, device: 'cpu', maxBatchSize: slots, intraOpNumThreads: threads, maxRankRows: 1024 },
   })
-  const texts = candidates.map(() => new Array<string>(groups.length).fill(''))
-  const jobs = groups.flatMap((group, i) => candidates.map((candidate, c) => ({ ...candidate, group, i, c }))).values()
-  const lane = async () => {
-    for (const { group, i, c, arm, rank, adapter } of jobs) {
-      const adapterId = adapter === null ? null : arm
-      const request = { inputs: group.context, adapterId, rank, maxNewTokens, sampling: greedySampling, stop: [] }
-      texts[c]![i] = (await engine.submit(request).result).text.replace(/\s+/g, ' ').trim()
-    }
+  const generate = async (inputs: string, { arm, rank, adapter }: Candidate) => {
+    const adapterId = adapter === null ? null : arm
+    const request = { inputs, adapterId, rank, maxNewTokens, sampling: greedySampling, stop: [] }
+    return (await engine.submit(request).result).text
   }
   try {
     for (const adapter of new Map(candidates.map(({ arm, adapter }) => [arm, adapter])).values()) {
       if (adapter !== null) await engine.registry.add(adapter)
     }
-    await Promise.all(Array.from({ length: slots }, lane))
+    return await generateTexts(groups, candidates, generate, { concurrency: slots })
   } finally {
     await engine.close()
   }
-  return texts
 }
 
 async function lossesOf(context: MeasureContext, base: BaseModel, candidates: readonly Candidate[]) {
