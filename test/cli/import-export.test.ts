@@ -49,6 +49,33 @@ t.test('export merges into the base, and says which tokens belong around the con
   await t.rejects(runExport(another), { code: 'adapter_invalid', message: /it belongs to base gpt2/ })
 })
 
+t.test('import makes an adapter of a LoRA, and says what it holds', async (t) => {
+  const directory = t.testdir()
+  const [base, out] = [join(directory, 'base'), join(directory, 'a')]
+  const said = t.capture(console, 'log')
+  await runImport([fixturePath('gpt2'), '--out', base])
+  said()
+  const lora = (...more: string[]) =>
+    runImport(['--lora', fixturePath('loralib', 'q-and-v.pt'), '--base', base, '--out', out, ...more])
+  t.equal(await lora('--alpha', '8', '--prompt-prefix', '3,4', '--prompt-suffix', '0'), 0)
+  t.match(said(), [{ args: [/^Imported .*q-and-v\.pt to .*a: rank 1, 2, 3, 4 of q_proj, v_proj \(sha256:/] }])
+  t.match(await readAdapter(out), { loraAlpha: 8, prompt: { prefix: [3, 4], suffix: [0] } })
+  t.equal(await lora('--alpha', '8', '--method', 'lora', '--target-modules', 'q_proj,k_proj'), 0)
+  t.match(await readAdapter(out), { ranks: [4], targetModules: ['q_proj', 'k_proj'] })
+  const mistakes: Readonly<Record<string, readonly string[]>> = {
+    '--alpha: expected a positive number': ['--alpha', '0'],
+    'alpha: expected that of the training': [],
+    '--method: expected dylora or lora': ['--alpha', '8', '--method', 'full'],
+    '--target-modules: expected names among q_proj': ['--alpha', '8', '--target-modules', 'q_proj,query'],
+    '--prompt-suffix: expected token ids such as 1,2': ['--alpha', '8', '--prompt-suffix', 'eos'],
+  }
+  for (const [message, args] of Object.entries(mistakes)) {
+    await t.rejects(lora(...args), { code: 'validation', message: new RegExp(`^${message}`) })
+  }
+  const forgotten = [fixturePath('gpt2'), '--out', out, '--alpha', '8']
+  await t.rejects(runImport(forgotten), { code: 'validation', message: '--alpha: expected --lora as well' })
+})
+
 t.test('without what they need both tell their usage', async (t) => {
   await t.rejects(runImport([]), { code: 'validation', message: /^Usage: dylora import/ })
   await t.rejects(runImport(['a', 'b', '--out', 'c']), { code: 'validation' })
