@@ -62,6 +62,10 @@ export function parseScoreOptions(args: string[]): ScoreOptions | null {
     },
   })
   if (values.help) return null
+  const given = tokens.flatMap((token) => (token.kind === 'option' && token.name !== 'references' ? [token.name] : []))
+  const twice = given.find((name, i) => given.indexOf(name) < i)
+  if (twice !== undefined)
+    throw errors.validation(`--${twice}: expected once, got it ${given.filter((name) => name === twice).length} times`)
   const taskName = required('task', values.task)
   const task = taskOf(taskName)
   const references = referencesOf(tokens)

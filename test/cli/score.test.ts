@@ -1,7 +1,7 @@
 /** `dylora score` from official files to a table or a JSON object. */
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { run } from '../../src/cli/score.ts'
@@ -125,7 +125,18 @@ t.test('a mistake on the command line names the option, and help the formats', a
     ['--task', 'e2e', ...files, '--metrics', 'BLEU,bleu'],
     /^--metrics: expected names of BLEU, NIST, .* for e2e, got 'bleu'$/,
   )
-  await t.rejects(run(given), { code: 'dataset_invalid', message: /ENOENT/ })
+  await rejects([...given, '--task', 'dart'], /^--task: expected once, got it 2 times$/)
+  await t.rejects(run(given), { code: 'dataset_invalid', message: /expected a file, got none under this name/ })
+  const blank = join(t.testdir({ refs: references, blank: '\n'.repeat(2) }), 'blank')
+  const refs = blank.replace(/blank$/, 'refs')
+  await t.rejects(run(['--task', 'e2e', '--references', refs, '--hypotheses', blank]), {
+    code: 'dataset_invalid',
+    message: /expected outputs, one for each .*, got 2 blank lines/,
+  })
+  await t.rejects(run(['--task', 'e2e', '--references', dirname(refs), '--hypotheses', blank]), {
+    code: 'dataset_invalid',
+    message: /expected a file, got a directory/,
+  })
   t.match(
     (await printed(t, ['--help'])).join(),
     /webnlg, dart\n.*\n.*\n {2}glue\/cola, .*, glue\/rte\n {4}references: .*\n {4}hypotheses: TSV/,

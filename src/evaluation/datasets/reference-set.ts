@@ -31,7 +31,7 @@ export interface Outputs {
 
 /**
  * Reads a system's outputs: one a line, in the order of the references, or TSV, CSV and JSON that may name the
- * inputs and then come in any order. An empty line is an empty output. Where the references can be counted in several
+ * inputs and then come in any order. An empty line is an empty output, unless all are. Where the references can be counted in several
  * ways, the set with as many instances as there are outputs is taken. Throws `dataset_invalid` for other counts.
  */
 export async function readOutputs(file: string, sets: readonly [ReferenceSet, ...ReferenceSet[]]): Promise<Outputs> {
@@ -39,6 +39,11 @@ export async function readOutputs(file: string, sets: readonly [ReferenceSet, ..
   const outputs = outputsOf(source)
   if (outputs.length === 0)
     throw errors.datasetInvalid(file, `expected outputs, one for each ${sets[0].unit}, got none`)
+  if (outputs.every(({ text }) => text.trim() === ''))
+    throw errors.datasetInvalid(
+      file,
+      `expected outputs, one for each ${sets[0].unit}, got ${outputs.length} blank lines`,
+    )
   const inputs = sets.find(({ contexts }) => contexts !== null)
   if (inputs && outputs.every(({ context }) => context !== null)) {
     return { set: inputs, hypotheses: byInput(file, outputs, inputs) }

@@ -13,7 +13,7 @@ export interface TextFile {
 /** Throws `dataset_invalid` for a file that is not there, is cut short, or is not UTF-8, naming the byte and the line. */
 export async function readTextFile(file: string): Promise<TextFile> {
   const bytes = await readFile(file).catch((error: unknown) => {
-    throw errors.datasetInvalid(file, reasonOf(error))
+    throw errors.datasetInvalid(file, unreadable(error))
   })
   return textFileOf(file, bytes)
 }
@@ -107,6 +107,17 @@ function firstBadByte(bytes: Buffer): number {
     offset += written.length
   }
   return offset
+}
+
+/** What people most often get wrong about a path, in words. */
+const pathMistakes: Readonly<Record<string, string>> = {
+  ENOENT: 'expected a file, got none under this name (ENOENT)',
+  EISDIR: 'expected a file, got a directory (EISDIR)',
+}
+
+function unreadable(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return pathMistakes[code] ?? reasonOf(error)
 }
 
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
