@@ -319,7 +319,7 @@ t.test('is counted apart from live requests', async (t) => {
 t.test('says in the document what is sent and given', async (t) => {
   const { paths, components } = app.swagger() as unknown as {
     paths: Record<string, { post: { requestBody: object; responses: Record<string, object> } }>
-    components: { schemas: Record<string, { examples?: unknown[] }> }
+    components: { schemas: Record<string, { examples?: { parameters: object }[] }> }
   }
   t.same(Object.keys(paths['/evaluate']?.post.responses ?? {}), [
     '200',
@@ -333,6 +333,7 @@ t.test('says in the document what is sent and given', async (t) => {
     '503',
   ])
   const [example] = components.schemas.EvaluateInput?.examples ?? []
-  const response = await post('/evaluate', example)
+  // The tiny model has no positions for texts as long as the example's.
+  const response = await post('/evaluate', { ...example, parameters: { ...example?.parameters, max_new_tokens: 8 } })
   t.equal(response.statusCode, 200, response.body)
 })
