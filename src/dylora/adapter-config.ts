@@ -23,6 +23,9 @@ const QualityPoint = z.strictObject({
   decoding: z.string().min(1).optional(),
 })
 
+/** A yardstick is never what `auto` reads. */
+const BaselinePoint = QualityPoint.extend({ method: z.literal('lora'), rank, primary: z.literal(false) })
+
 export const DyloraJson = z
   .strictObject({
     formatVersion: z.literal(adapterFormatVersion),
@@ -37,6 +40,7 @@ export const DyloraJson = z
     targetModules: z.array(z.enum(targetModules)).min(1).refine(isDistinct, 'expected distinct modules'),
     prompt: z.strictObject({ prefix: tokenIds, suffix: tokenIds }),
     quality: z.array(QualityPoint),
+    baselines: z.array(BaselinePoint).optional(),
     training: z.record(z.string(), z.unknown()),
   })
   .superRefine(checkTogether)
@@ -52,17 +56,19 @@ function isDistinct(items: readonly unknown[]): boolean {
 
 /** What the fields owe each other. */
 function checkTogether(
-  json: Pick<Adapter, 'method' | 'ranks' | 'maxRank' | 'quality'>,
+  json: Pick<Adapter, 'method' | 'ranks' | 'maxRank' | 'quality' | 'baselines'>,
   context: z.RefinementCtx,
 ): void {
   const complain = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message })
-  const { method, ranks, maxRank, quality } = json
+  const { method, ranks, maxRank, quality, baselines = [] } = json
   if (ranks.at(-1) !== maxRank) complain('ranks', `expected the last to be maxRank ${maxRank}, got ${ranks.at(-1)}`)
   if (method === 'lora' && ranks.length > 1) complain('ranks', `expected one rank for method lora, got ${ranks.length}`)
   const stray = quality.find((point) => point.rank !== 0 && !ranks.includes(point.rank))
   if (stray) complain('quality', `rank ${stray.rank} is not one of ${ranks.join(', ')}`)
   if (!isDistinct(quality.map(pointKey)))
     complain('quality', 'two points for one rank, dataset, split, metric and decoding')
+  if (!isDistinct(baselines.map(pointKey)))
+    complain('baselines', 'two points for one rank, dataset, split, metric and decoding')
   const primary = quality.filter((point) => point.primary)
   const splits = new Set(primary.map(({ split }) => split))
   const curves = new Set(

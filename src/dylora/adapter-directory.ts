@@ -209,6 +209,9 @@ function dyloraJsonOf(content: AdapterContent, digest: string): DyloraJson {
     ...{ ranks: [...content.ranks], maxRank, loraAlpha, scaling, targetModules: inOrder(content.targetModules) },
     prompt: { prefix: [...content.prompt.prefix], suffix: [...content.prompt.suffix] },
     quality: content.quality.map((point) => ({ ...point, ci95: point.ci95 && [...point.ci95] })),
+    ...(content.baselines !== undefined && {
+      baselines: content.baselines.map((point) => ({ ...point, primary: false, ci95: point.ci95 && [...point.ci95] })),
+    }),
     training,
   }
 }

@@ -44,6 +44,12 @@ export interface QualityPoint {
   readonly decoding?: string | undefined
 }
 
+/** What another training reached where this adapter could be used instead: the yardstick of its curve. */
+export interface BaselinePoint extends QualityPoint {
+  /** `lora`: a LoRA trained for this rank alone. */
+  readonly method: 'lora'
+}
+
 /** Token ids around the context: prompt = prefix + context + suffix; the completion follows. */
 export interface Prompt {
   readonly prefix: readonly number[]
@@ -66,6 +72,8 @@ export interface Adapter {
   readonly factors: ReadonlyMap<ModuleKey, LoraFactors>
   readonly prompt: Prompt
   readonly quality: readonly QualityPoint[]
+  /** Measured on the same data as the curve, if anybody did. */
+  readonly baselines?: readonly BaselinePoint[] | undefined
   /** Seed, settings and data digest of the training run, as written by the trainer. */
   readonly training: Readonly<Record<string, unknown>>
 }

@@ -1,8 +1,9 @@
 /** An adapter as `/adapters` shows it: state, ranks, quality as measured, latency as it is now. */
 import { z } from 'zod'
-import { type Adapter, parameterCount } from '../dylora/adapter.ts'
+import { type Adapter, parameterCount, type QualityPoint } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
 import type { RegistryEntry } from '../inference/adapter-registry.ts'
+import { autoChoice } from '../inference/rank-choice.ts'
 import type { LatencyBook } from './latency.ts'
 import type { Serving } from './serving.ts'
 
@@ -29,12 +30,17 @@ const Quality = z
   })
   .meta({ id: 'Quality' })
 
+const Baseline = Quality.extend({
+  method: z.literal('lora').describe('A LoRA trained for this rank alone, with the same steps and data'),
+}).meta({ id: 'Baseline' })
+
 const Rank = z
   .object({
     rank: count.describe('0 is the base model with the prompt of this adapter'),
     parameters: count,
     bytes: count,
     quality: z.array(Quality),
+    baselines: z.array(Baseline).describe('What other trainings reach at this rank, where the adapter carries it'),
     latency: z.object({ time_to_first_token_ms: Latency, inter_token_ms: Latency, total_ms: Latency }),
   })
   .meta({ id: 'Rank' })
@@ -56,8 +62,8 @@ export const AdapterDescription = z
     auto: z
       .object({ rank: count, reason: z.string() })
       .nullable()
-      .describe('What `auto` takes, at the default of min_quality'),
-    ranks: z.array(Rank),
+      .describe('What `auto` takes, at `min_quality`'),
+    ranks: z.array(Rank).describe('Empty where `ranks=false` was asked for'),
   })
   .meta({ id: 'Adapter' })
 
@@ -68,13 +74,20 @@ export interface AdapterView {
   readonly latency: LatencyBook
 }
 
-export const describeAdapters = (view: AdapterView): AdapterDescription[] =>
-  view.engine.registry.list().map((entry) => describe(view, entry))
+/** How much of a description is wanted. */
+export interface Detail {
+  readonly ranks: boolean
+  /** Of `auto`; undefined is its default. */
+  readonly minQuality?: number | undefined
+}
+
+export const describeAdapters = (view: AdapterView, detail: Detail): AdapterDescription[] =>
+  view.engine.registry.list().map((entry) => describe(view, entry, detail))
 
 /** @throws adapter_not_found */
-export function describeAdapter(view: AdapterView, id: string): AdapterDescription {
+export function describeAdapter(view: AdapterView, id: string, detail: Detail): AdapterDescription {
   const entry = view.engine.registry.get(id)
-  if (entry !== undefined) return describe(view, entry)
+  if (entry !== undefined) return describe(view, entry, detail)
   throw errors.adapterNotFound(
     id,
     view.engine.registry.list().map(({ name }) => name),
@@ -83,7 +96,8 @@ export function describeAdapter(view: AdapterView, id: string): AdapterDescripti
 
 function describe(
   { engine, latency }: AdapterView,
-  { name, state, reason, adapter, autoChoice }: RegistryEntry,
+  { name, state, reason, adapter }: RegistryEntry,
+  { ranks, minQuality }: Detail,
 ): AdapterDescription {
   return {
     id: name,
@@ -98,8 +112,8 @@ function describe(
     lora_alpha: adapter?.loraAlpha ?? null,
     scaling: adapter?.scaling ?? null,
     target_modules: [...(adapter?.targetModules ?? [])],
-    auto: autoChoice,
-    ranks: adapter === null ? [] : [0, ...adapter.ranks].map((rank) => describeRank(latency, adapter, rank)),
+    auto: adapter && autoChoice(adapter, minQuality),
+    ranks: adapter && ranks ? [0, ...adapter.ranks].map((rank) => describeRank(latency, adapter, rank)) : [],
   }
 }
 
@@ -109,16 +123,18 @@ function describeRank(latency: LatencyBook, adapter: Adapter, rank: number) {
     rank,
     parameters,
     bytes: parameters * Float32Array.BYTES_PER_ELEMENT,
-    quality: qualityOf(adapter, rank),
+    quality: pointsAt(adapter.quality, rank),
+    baselines: pointsAt(adapter.baselines ?? [], rank),
     latency: latency.of(adapter.name, rank),
   }
 }
 
-const qualityOf = (adapter: Adapter, rank: number) =>
-  adapter.quality
+function pointsAt<P extends QualityPoint>(points: readonly P[], rank: number) {
+  return points
     .filter((point) => point.rank === rank)
     .map(({ rank: _, higherIsBetter, ci95, ...point }) => ({
       ...point,
       ci95: ci95 === null ? null : ([...ci95] as [number, number]),
       higher_is_better: higherIsBetter,
     }))
+}
