@@ -7,6 +7,8 @@ const layers = {
   evaluation: ['onnx', 'dylora'],
   jobs: ['onnx', 'dylora', 'inference', 'training', 'evaluation'],
   server: ['onnx', 'dylora', 'inference', 'training', 'evaluation', 'jobs'],
+  // Speaks to the server over HTTP alone.
+  page: [],
   cli: ['onnx', 'dylora', 'inference', 'training', 'evaluation', 'jobs', 'server'],
 }
 
@@ -14,6 +16,7 @@ const layers = {
 const doors = [
   { name: 'only-onnx-speaks-to-the-runtime', folder: 'onnx', packages: 'onnxruntime-(node|common)|koffi|@bufbuild' },
   { name: 'only-server-speaks-http', folder: 'server', packages: '@?fastify|prom-client' },
+  { name: 'only-page-speaks-to-the-browser', folder: 'page', packages: 'preact|uplot|vite' },
 ]
 
 export default {

@@ -6,8 +6,12 @@ import { errors } from './errors.ts'
 const packageRoot = new URL('../', import.meta.url)
 const inPackage = (path: string): string => fileURLToPath(new URL(path, packageRoot))
 
-/** Where the bundled models live, whatever the working directory is. */
-export const bundled = { bases: inPackage('models/base'), adapters: inPackage('models/adapters') }
+/** Where the bundled models and the built page live, whatever the working directory is. */
+export const bundled = {
+  bases: inPackage('models/base'),
+  adapters: inPackage('models/adapters'),
+  page: inPackage('dist/page'),
+}
 
 const wholeNumber = (min: number, max: number) =>
   z

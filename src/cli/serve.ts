@@ -62,6 +62,7 @@ async function serve(config: Config): Promise<void> {
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
     evaluation: evaluationLimits(config),
+    pageDirectory: bundled.page,
   })
   const watcher = new AdapterWatcher({
     directory: config.ADAPTERS_DIR,

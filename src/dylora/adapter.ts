@@ -45,7 +45,7 @@ export interface QualityPoint {
 }
 
 /** What another training reached where this adapter could be used instead: the yardstick of its curve. */
-export interface BaselinePoint extends QualityPoint {
+interface BaselinePoint extends QualityPoint {
   /** `lora`: a LoRA trained for this rank alone. */
   readonly method: 'lora'
 }

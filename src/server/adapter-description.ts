@@ -59,10 +59,7 @@ export const AdapterDescription = z
     lora_alpha: z.number().nullable(),
     scaling: z.string().nullable().describe('How the sum over ranks is scaled at rank b'),
     target_modules: z.array(z.string()),
-    auto: z
-      .object({ rank: count, reason: z.string() })
-      .nullable()
-      .describe('What `auto` takes, at `min_quality`'),
+    auto: z.object({ rank: count, reason: z.string() }).nullable().describe('What `auto` takes, at `min_quality`'),
     ranks: z.array(Rank).describe('Empty where `ranks=false` was asked for'),
   })
   .meta({ id: 'Adapter' })

@@ -14,6 +14,7 @@ import { adapterRoutes } from './routes/adapters.ts'
 import { evaluateRoutes } from './routes/evaluate.ts'
 import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
+import { pageRoutes } from './routes/page.ts'
 import { listen, type ServiceInfo, type Serving } from './serving.ts'
 
 export interface AppOptions {
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly heartbeatMs?: number
   /** A request must have arrived in whole within this time. */
   readonly receiveTimeoutMs?: number
+  /** Where the built page is. */
+  readonly pageDirectory?: string | null
 }
 
 /** Does not own the engine: who made it closes it, after the app. */
@@ -40,6 +43,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     vllmMetrics = false,
     heartbeatMs = 15_000,
     receiveTimeoutMs = 60_000,
+    pageDirectory = null,
   } = options
   const app = fastify({
     loggerInstance: options.logger,
@@ -77,7 +81,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })
   await app.register(healthRoutes, { engine, info, notReadyBecause })
-  app.get('/', { schema: { hide: true } as object }, (_request, reply) => reply.redirect('/docs'))
+  await app.register(pageRoutes, { directory: pageDirectory })
   return app
 }
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { validate } from '@readme/openapi-parser'
+import openapiTS, { astToString } from 'openapi-typescript'
 import t from 'tap'
 import { openApiDocument } from '../../src/server/openapi-document.ts'
 
@@ -18,7 +19,7 @@ const { version } = JSON.parse(await readFile(new URL('../../package.json', impo
   version: string
 }
 
-t.test('the committed document is the one that the routes give; `npm run dylora -- openapi` writes it', async (t) => {
+t.test('the committed document is the one that the routes give; `npm run openapi` writes it', async (t) => {
   t.same(JSON.parse(await readFile(committed, 'utf8')), JSON.parse(JSON.stringify(await openApiDocument(version))))
 })
 
@@ -43,4 +44,11 @@ t.test('holds no schema that nothing refers to', async (t) => {
   const document = JSON.parse(text) as { components: { schemas: object } }
   for (const name of Object.keys(document.components.schemas))
     t.ok(text.includes(`#/components/schemas/${name}"`), name)
+})
+
+t.test('the types of the page are those of the document; `npm run openapi` writes both', async (t) => {
+  const types = astToString(await openapiTS(committed))
+  const written = await readFile(new URL('../../src/page/openapi.d.ts', import.meta.url), 'utf8')
+  t.ok(types.length > 10_000)
+  t.ok(written.endsWith(types))
 })

@@ -25,7 +25,7 @@ export const openapi = fp<OpenApiOptions>(
           title: 'dylora-serve',
           version,
           description,
-          license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+          license: { name: 'MIT', identifier: 'MIT' },
         },
         servers: [{ url: '/' }],
         tags: [
