@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, { summary: string; run: Run }>> = {
   serve:    { summary: 'Serve the base model and its adapters over HTTP', run: lazily(() => import('./serve.ts')) },
   train:    { summary: 'Train an adapter, or a base model, from a data file', run: lazily(() => import('./train.ts')) },
   evaluate: { summary: 'Measure an adapter at every rank, and write the curve into it', run: lazily(() => import('./evaluate.ts')) },
+  baseline: { summary: 'Put what LoRAs of one rank each reach beside the curve of an adapter', run: lazily(() => import('./baseline.ts')) },
   score:    { summary: 'Score outputs or predictions as the official scripts of E2E, WebNLG, DART and GLUE do', run: lazily(() => import('./score.ts')) },
   dataset:  { summary: 'Fetch and convert E2E, WebNLG, DART and GLUE data', run: lazily(() => import('./dataset.ts')) },
   import:   { summary: 'Make a base model of a Hugging Face checkpoint, or an adapter of a LoRA trained elsewhere', run: lazily(() => import('./import.ts')) },
