@@ -188,7 +188,8 @@ function QualityChart({ adapter, compared, measurement }: QualityChartProps) {
       />
       <Legend lines={lines} />
       <p class="muted">
-        {better} is better; bands are 95 % confidence intervals; the upright line is what auto takes.
+        {better} is better;{lines.some(({ band }) => band) && ' bands are 95 % confidence intervals;'} the upright line
+        is what auto takes.
         {base && ` The base model without an adapter has ${formatValue(base.value)}.`}
         {compared && !pointAt(compared.ranks.at(-1), key) && ` ${compared.id} was not measured on this.`}
       </p>
