@@ -27,6 +27,38 @@ const seconds = (max: number) =>
 
 const text = () => z.string()
 
+const share = (text: string): number => (/^(0|1|0?\.\d+|1\.0+)$/.test(text) ? Number(text) : Number.NaN)
+
+/** `e2e=e2e-next:0.1`: the share comes last, since a version may hold colons. */
+function canaryOf(text: string) {
+  const [, adapter = '', canary = '', part = ''] = /^([^=]+)=(.+):([^:]+)$/.exec(text) ?? []
+  return { adapter, canary, share: share(part) }
+}
+
+const RankPolicies = z.record(
+  z.string(),
+  z
+    .strictObject({
+      default_rank: z.union([z.int().min(0), z.enum(['max', 'auto'])]).optional(),
+      max_rank: z.int().min(1).optional(),
+    })
+    .transform(({ default_rank, max_rank }) => ({
+      ...(default_rank !== undefined && { defaultRank: default_rank }),
+      ...(max_rank !== undefined && { maxRank: max_rank }),
+    })),
+)
+
+/** JSON by adapter name. */
+function rankPoliciesOf(text: string, context: z.RefinementCtx) {
+  try {
+    return RankPolicies.parse(JSON.parse(text))
+  } catch {
+    const message = 'expected JSON such as {"e2e": {"default_rank": "auto", "max_rank": 4}}'
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+}
+
 const flag = () => z.stringbool({ error: 'expected true or false' })
 
 /** The settings, in the order in which the README lists them. */
@@ -76,6 +108,26 @@ const Environment = z.object({
     })
     .default('info')
     .describe('Least severe line that is logged'),
+  RANK_POLICIES: text()
+    .transform(rankPoliciesOf)
+    .optional()
+    .describe('By adapter, as JSON: default_rank of requests that name none, and max_rank, above which none is served'),
+  PRESSURE_RANK: wholeNumber(0, 65536)
+    .optional()
+    .describe('The highest rank that auto takes while PRESSURE_WAITING requests wait; off by default'),
+  PRESSURE_WAITING: wholeNumber(1, 1e6).default(8).describe('Waiting requests from which on PRESSURE_RANK holds'),
+  CANARY: text()
+    .transform(canaryOf)
+    .refine(({ share }) => share >= 0 && share <= 1, { error: 'expected <adapter>=<canary>:<share from 0 to 1>' })
+    .optional()
+    .describe('A share of the requests for an adapter is answered by another: e2e=e2e-next:0.1; off by default'),
+  SHADOW_SHARE: text()
+    .transform(share)
+    .refine((value) => value >= 0 && value <= 1, { error: 'expected a share from 0 to 1' })
+    .default(0)
+    .describe(
+      'Share of the greedy requests that are scored again at the highest rank, when there is nothing else to do',
+    ),
   VLLM_METRICS: flag().default(false).describe("Also give the gauges that inference gateways read, under vLLM's names"),
 })
 

@@ -35,13 +35,36 @@ t.test('refuses numbers that are not plain whole numbers', async (t) => {
   }
 })
 
+t.test('reads what selects ranks live, and refuses what it cannot read', async (t) => {
+  const config = loadConfig({
+    RANK_POLICIES: '{"e2e": {"default_rank": "auto", "max_rank": 4}, "other": {}}',
+    CANARY: 'e2e=e2e@sha256:ab12:0.25',
+    SHADOW_SHARE: '0.05',
+    PRESSURE_RANK: '2',
+  })
+  t.same(config.RANK_POLICIES, { e2e: { defaultRank: 'auto', maxRank: 4 }, other: {} })
+  t.same(config.CANARY, { adapter: 'e2e', canary: 'e2e@sha256:ab12', share: 0.25 })
+  t.match(config, { SHADOW_SHARE: 0.05, PRESSURE_RANK: 2, PRESSURE_WAITING: 8 })
+  const wrong: [string, string][] = [
+    ...['{', '[]', '{"e2e": {"rank": 4}}', '{"e2e": {"max_rank": 0}}'].map((text): [string, string] => [
+      'RANK_POLICIES',
+      text,
+    ]),
+    ...['e2e', 'e2e=next', 'e2e=next:2', '=next:0.1'].map((text): [string, string] => ['CANARY', text]),
+    ...['2', '-0.1', 'half', '5%'].map((text): [string, string] => ['SHADOW_SHARE', text]),
+  ]
+  for (const [name, text] of wrong) {
+    t.throws(() => loadConfig({ [name]: text }), { message: new RegExp(`${name}: expected`) }, `${name} ${text}`)
+  }
+})
+
 t.test('ignores variables that are not its own', async (t) => {
   t.notOk('PATH' in loadConfig({ PATH: '/bin' }))
 })
 
 t.test('lists every setting with a description, for the README', async (t) => {
   const table = settings()
-  t.equal(table.length, Object.keys(loadConfig({})).length + 4, 'optional settings are listed too')
+  t.equal(table.length, Object.keys(loadConfig({})).length + 7, 'optional settings are listed too')
   for (const { name, description } of table) t.ok(description.length > 10, name)
   t.match(
     table.find(({ name }) => name === 'ADAPTERS_DIR'),

@@ -117,6 +117,15 @@ function engineSettings(config: Config) {
     maxBackgroundSlots: config.EVALUATION_SLOTS,
     requestTimeoutMs: config.REQUEST_TIMEOUT * 1000,
     defaultAdapter: config.DEFAULT_ADAPTER ?? 'e2e',
+    policies: config.RANK_POLICIES ?? {},
+    selection: {
+      canary: config.CANARY,
+      pressure:
+        config.PRESSURE_RANK === undefined
+          ? undefined
+          : { maxRank: config.PRESSURE_RANK, waiting: config.PRESSURE_WAITING },
+      shadowShare: config.SHADOW_SHARE,
+    },
     ...(config.INTRA_OP_THREADS !== undefined && { intraOpNumThreads: config.INTRA_OP_THREADS }),
     ...(config.GPU_MEM_LIMIT !== undefined && { gpuMemLimitBytes: config.GPU_MEM_LIMIT }),
   }

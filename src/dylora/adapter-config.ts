@@ -41,6 +41,12 @@ export const DyloraJson = z
     prompt: z.strictObject({ prefix: tokenIds, suffix: tokenIds }),
     quality: z.array(QualityPoint),
     baselines: z.array(BaselinePoint).optional(),
+    policy: z
+      .strictObject({
+        defaultRank: z.union([z.int().min(0).max(65_536), z.enum(['max', 'auto'])]).optional(),
+        maxRank: rank.optional(),
+      })
+      .optional(),
     training: z.record(z.string(), z.unknown()),
   })
   .superRefine(checkTogether)

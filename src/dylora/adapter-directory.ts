@@ -212,6 +212,7 @@ function dyloraJsonOf(content: AdapterContent, digest: string): DyloraJson {
     ...(content.baselines !== undefined && {
       baselines: content.baselines.map((point) => ({ ...point, primary: false, ci95: point.ci95 && [...point.ci95] })),
     }),
+    ...(content.policy !== undefined && { policy: { ...content.policy } }),
     training,
   }
 }

@@ -56,6 +56,14 @@ export interface Prompt {
   readonly suffix: readonly number[]
 }
 
+/** What the operator of an adapter says of its ranks; no part of what it answers at a rank, so not in its digest. */
+export interface RankPolicy {
+  /** For a request that names no rank; `max` by default. */
+  readonly defaultRank?: number | 'max' | 'auto' | undefined
+  /** No rank above it is served. */
+  readonly maxRank?: number | undefined
+}
+
 export interface Adapter {
   readonly name: string
   /** Over factors and configuration: `sha256:<hex>`. */
@@ -74,6 +82,7 @@ export interface Adapter {
   readonly quality: readonly QualityPoint[]
   /** Measured on the same data as the curve, if anybody did. */
   readonly baselines?: readonly BaselinePoint[] | undefined
+  readonly policy?: RankPolicy | undefined
   /** Seed, settings and data digest of the training run, as written by the trainer. */
   readonly training: Readonly<Record<string, unknown>>
 }

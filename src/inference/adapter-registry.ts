@@ -1,9 +1,9 @@
 /** The adapters that there are: which serve, which were refused and why. */
 import type { EventEmitter } from 'node:events'
-import type { Adapter } from '../dylora/adapter.ts'
+import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
 import { DyloraError, errors } from '../errors.ts'
 import type { EngineEvents } from './engine-events.ts'
-import { autoChoice, type RankDecision } from './rank-choice.ts'
+import { allowedRanks, autoChoice, policyFault, type RankDecision } from './rank-choice.ts'
 
 export interface RegistryEntry {
   readonly name: string
@@ -13,15 +13,16 @@ export interface RegistryEntry {
   readonly reason: string | null
   readonly adapter: Adapter | null
   readonly autoChoice: RankDecision | null
+  readonly policy: RankPolicy
 }
-
-const baseRanks = [0, 'base'] as const
 
 export interface AdapterRegistryOptions {
   /** As an adapter's name, it asks for the base model without an adapter and its prompt. */
   readonly baseName: string
   /** The default adapter when it serves; otherwise the only one is. */
   readonly preferred: string | null
+  /** By adapter name; each field comes before the adapter's own. */
+  readonly policies?: Readonly<Record<string, RankPolicy>> | undefined
   /** Throws unless the adapter fits the base and gives finite logits at every rank. */
   readonly check: (adapter: Adapter) => Promise<void>
   readonly events: Pick<EventEmitter<EngineEvents>, 'emit'>
@@ -46,7 +47,13 @@ export class AdapterRegistry {
     const reason = this.#refusals.get(name) ?? null
     if (adapter === null && reason === null) return undefined
     const state = adapter === null ? 'refused' : 'serving'
-    return { name, state, reason, adapter, autoChoice: adapter && autoChoice(adapter) }
+    const policy = this.policyOf(adapter)
+    return { name, state, reason, adapter, policy, autoChoice: adapter && autoChoice(adapter, undefined, policy) }
+  }
+
+  /** What is said of its ranks, by the settings or in the adapter. */
+  policyOf(adapter: Adapter | null): RankPolicy {
+    return adapter === null ? {} : { ...adapter.policy, ...this.#options.policies?.[adapter.name] }
   }
 
   get defaultAdapter(): string | null {
@@ -70,7 +77,7 @@ export class AdapterRegistry {
   /** What `rank` may be for this adapter. */
   allowedRanks(adapterId: string | null | undefined): readonly (number | string)[] {
     const adapter = this.resolve(adapterId)
-    return adapter === null ? baseRanks : [0, ...adapter.ranks, 'max', 'auto', 'base']
+    return allowedRanks(adapter, this.policyOf(adapter))
   }
 
   /**
@@ -83,6 +90,8 @@ export class AdapterRegistry {
       if (adapter.name === this.#options.baseName) {
         throw errors.adapterInvalid(adapter.name, 'its name is that of the base model, which asks for no adapter')
       }
+      const fault = policyFault(adapter, this.policyOf(adapter))
+      if (fault !== null) throw errors.adapterInvalid(adapter.name, fault)
       // The same factors were checked before; quality and training record may still be new.
       if (this.#adapters.get(adapter.name)?.digest !== adapter.digest) await this.#options.check(adapter)
     } catch (error) {

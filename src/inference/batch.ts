@@ -9,6 +9,7 @@ import type { FinishReason } from './request.ts'
 import { type Row, Rows } from './rows.ts'
 import { logprobsAt } from './sampling.ts'
 import { type BatchLimits, type Plan, plan } from './scheduler.ts'
+import { argmax } from './selection.ts'
 import type { Sequence } from './sequence.ts'
 import type { StepRow } from './step-runner.ts'
 
@@ -105,9 +106,10 @@ export class Batch {
     const { promptIds, weights, request } = sequence
     const row = sequence.rows[0] as Row<Sequence>
     const ids = promptIds.slice(row.cached, row.cached + tokens)
-    const select = request.prefillDetails ? ids.map((_, i) => i) : [ids.length - 1]
+    const tells = request.prefillDetails || request.scored !== undefined
+    const select = tells ? ids.map((_, i) => i) : [ids.length - 1]
     const logits = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
-    if (request.prefillDetails) this.#reportPrefill(sequence, row.cached, ids, logits)
+    if (tells) this.#reportPrefill(sequence, row.cached, ids, logits)
     row.cached += ids.length
     if (row.cached < promptIds.length) return
     this.#prefilling = null
@@ -122,7 +124,8 @@ export class Batch {
     for (let i = 0; i < ids.length; i++) {
       const next = sequence.promptIds[first + i + 1]
       if (next === undefined) return
-      sequence.addPrefill(next, logprobsAt(this.#options.host.row(logits, i), [next])[0] ?? null)
+      const row = this.#options.host.row(logits, i)
+      sequence.addPrefill(next, logprobsAt(row, [next])[0] ?? null, argmax(row) === next)
     }
   }
 

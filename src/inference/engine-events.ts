@@ -1,6 +1,14 @@
 /** What the engine tells of live requests to whoever listens: metrics and logs, which it does not know. */
 import type { Adapter } from '../dylora/adapter.ts'
-import type { FinishReason, RankReason, RankRequest, Served, Timings } from './request.ts'
+import type {
+  FinishReason,
+  GenerateRequest,
+  GenerateResult,
+  RankReason,
+  RankRequest,
+  Served,
+  Timings,
+} from './request.ts'
 
 export interface EngineEvents {
   /** A request is over; `outcome` is `success` or the code of its error. */
@@ -21,6 +29,10 @@ export interface EngineEvents {
   /** A request was turned away before it waited. */
   rejected: [{ readonly reason: string }]
   rankDecision: [{ readonly requested: RankRequest; readonly chosen: number; readonly reason: RankReason }]
+  /** A request for an adapter that has a canary: which of the two answers. */
+  canaryDecision: [{ readonly adapter: string; readonly canary: string; readonly chosen: string }]
+  /** A request was answered whose tokens are to be scored again at the highest rank. */
+  shadow: [{ readonly request: GenerateRequest; readonly result: GenerateResult }]
   adapterLoaded: [{ readonly adapter: Adapter; readonly durationMs: number }]
   adapterRemoved: [{ readonly name: string }]
   adapterRefused: [{ readonly name: string; readonly reason: string; readonly code: string }]

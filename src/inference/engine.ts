@@ -3,13 +3,14 @@
  * prefills a chunk, decodes a token for every running request, samples and publishes (see `batch.ts`).
  */
 import { EventEmitter } from 'node:events'
-import type { Adapter } from '../dylora/adapter.ts'
+import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { AdapterRegistry } from './adapter-registry.ts'
 import { expectFit, expectRoom, expectSlots, type SlotLimits } from './admission.ts'
 import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
+import { isComparable, isInShare, keyOf, type LiveSelection, rankCap } from './live-selection.ts'
 import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
 import { resolveRank } from './rank-choice.ts'
 import type { GenerateRequest, Generation, Served } from './request.ts'
@@ -34,6 +35,10 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly defaultAdapter?: string
   /** A request fails when it is not through after so long; no limit by default. */
   readonly requestTimeoutMs?: number
+  /** What is said of the ranks of adapters, by name; comes before what they say themselves. */
+  readonly policies?: Readonly<Record<string, RankPolicy>>
+  /** Canary, cap under pressure and shadow evaluation; none by default. */
+  readonly selection?: LiveSelection
 }
 
 export interface EngineStats {
@@ -71,6 +76,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.registry = new AdapterRegistry({
       baseName: options.base.name,
       preferred: options.defaultAdapter ?? null,
+      policies: options.policies,
       check: (adapter) => this.#exclusively(() => host.check(adapter)),
       events: this,
     })
@@ -129,7 +135,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { eosTokenIds } = base
     const sequence = new Sequence({ request, ...this.#prepare(request), tokenizer, eosTokenIds, arrivedAt })
     const { rankRequested: requested, rank: chosen, rankReason: reason } = sequence.served
-    if (isLive(request)) this.emit('rankDecision', { requested, chosen, reason })
+    if (isLive(request)) {
+      this.emit('rankDecision', { requested, chosen, reason })
+      this.#tellOfSelection(request, sequence)
+    }
     this.#batch.add(sequence)
     this.#wakeOnAbort(request.signal, sequence)
     this.#wake()
@@ -138,11 +147,37 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   #prepare(request: GenerateRequest): Pick<SequenceOptions, 'served' | 'weights' | 'promptIds'> {
     expectSlots(request, this.#slotsFor(request))
-    const adapter = this.registry.resolve(request.adapterId)
-    const served = this.#decideRank(request, adapter)
-    const promptIds = this.#promptIds(request, adapter)
+    const asked = this.registry.resolve(request.adapterId)
+    const canary = asked && isLive(request) ? this.#canaryFor(request, asked) : null
+    const adapter = canary ?? asked
+    const served = this.#decideRank(request, adapter, canary === null ? null : (asked?.name ?? null))
+    const promptIds = [...this.#promptIds(request, adapter), ...(request.scored ?? [])]
     expectFit(promptIds.length, request, this.#options.base.config.positions)
     return { served, weights: { adapter, rank: served.rank }, promptIds }
+  }
+
+  /** The canary of the adapter when it serves, this request is in its share, and its rank is one that it has; else null. */
+  #canaryFor(request: GenerateRequest, { name }: Adapter): Adapter | null {
+    const { canary } = this.#options.selection ?? {}
+    if (canary?.adapter !== name || !isInShare('canary', keyOf(request), canary.share)) return null
+    const { adapter } = this.registry.get(canary.canary) ?? {}
+    if (!adapter) return null
+    const hasRank = typeof request.rank !== 'number' || this.registry.allowedRanks(adapter.name).includes(request.rank)
+    return hasRank ? adapter : null
+  }
+
+  #tellOfSelection(request: GenerateRequest, { served, result }: Generation): void {
+    const { canary } = this.#options.selection ?? {}
+    if (canary !== undefined && canary.adapter === (served.canaryOf ?? served.adapterId)) {
+      const { adapter, canary: version } = canary
+      this.emit('canaryDecision', { adapter, canary: version, chosen: served.canaryOf === null ? 'stable' : 'canary' })
+    }
+    if (served.shadow) {
+      result.then(
+        (answer) => this.emit('shadow', { request, result: answer }),
+        () => {},
+      )
+    }
   }
 
   /** Many requests may share a signal, so none leaves its listener there. */
@@ -172,8 +207,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     expectRoom(waiting.length, waitingTokens, { maxWaiting, maxWaitingTokens })
   }
 
-  #decideRank(request: GenerateRequest, adapter: Adapter | null): Served {
-    const { rank, reason, requested } = resolveRank(adapter, request.rank, request.minQuality)
+  #decideRank(request: GenerateRequest, adapter: Adapter | null, canaryOf: string | null): Served {
+    const { pressure, shadowShare = 0 } = this.#options.selection ?? {}
+    const cap = isLive(request) ? rankCap(pressure, this.#batch.waiting.filter(isLive).length) : undefined
+    const policy = this.registry.policyOf(adapter)
+    const { rank, reason, requested } = resolveRank(adapter, request.rank, request.minQuality, { policy, cap })
+    const highest = resolveRank(adapter, 'max', undefined, { policy }).rank
     const { maxRankRows } = this.#limits
     if (rank > maxRankRows) throw errors.rankNotAllowed(rank, [`up to ${maxRankRows}, the rank rows of a batch`])
     return {
@@ -182,6 +221,9 @@ export class Engine extends EventEmitter<EngineEvents> {
       rank,
       rankRequested: requested,
       rankReason: reason,
+      canaryOf,
+      shadow:
+        isLive(request) && rank < highest && isComparable(request) && isInShare('shadow', keyOf(request), shadowShare),
     }
   }
 

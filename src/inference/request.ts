@@ -3,7 +3,9 @@
 /** A rank as asked for: a number, or a word. `base` (0) is the base model without the adapter's factors. */
 export type RankRequest = number | 'max' | 'auto'
 
-export type RankReason = 'requested' | 'max' | 'default' | 'auto' | 'no_curve' | 'base'
+/** Why a rank was taken; `max_rank` and `pressure` say what kept `auto` from a higher one. */
+export const rankReasons = ['requested', 'max', 'default', 'auto', 'no_curve', 'base', 'max_rank', 'pressure'] as const
+export type RankReason = (typeof rankReasons)[number]
 
 export interface SamplingParameters {
   /** 0 is greedy. Default 0 unless `doSample`, then 1. */
@@ -80,6 +82,8 @@ export interface GenerateRequest {
    */
   readonly priority?: Priority | undefined
   readonly inputs: string
+  /** What a share of requests is drawn by where there is no seed, such as the id of the request. */
+  readonly key?: string | undefined
   /** An adapter's name; null asks for the bare base model; undefined for the default adapter. */
   readonly adapterId?: string | null | undefined
   /** Undefined is `max`. */
@@ -97,6 +101,8 @@ export interface GenerateRequest {
   readonly truncate?: number | undefined
   /** Give the prompt's tokens with their log-probabilities. */
   readonly prefillDetails?: boolean | undefined
+  /** Tokens after the prompt that are scored with it: how likely each is, and whether it is the likeliest. */
+  readonly scored?: readonly number[] | undefined
   /** Give the n likeliest tokens at each step. */
   readonly topNTokens?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -130,6 +136,10 @@ export interface Served {
   readonly rank: number
   readonly rankRequested: RankRequest
   readonly rankReason: RankReason
+  /** The adapter that was asked for, where its canary answered. */
+  readonly canaryOf: string | null
+  /** Will the tokens be scored again at the highest rank? */
+  readonly shadow: boolean
 }
 
 /** Milliseconds on the monotonic clock. */
@@ -155,8 +165,10 @@ export interface Completion {
 
 export interface GenerateResult extends Served, Completion {
   readonly promptTokens: number
-  /** Empty unless `prefillDetails`. */
+  /** Empty unless `prefillDetails`, or `scored`. */
   readonly prefill: readonly Token[]
+  /** For each token of `prefill`, whether it was the likeliest; the first never is. */
+  readonly prefillLikeliest: readonly boolean[]
   /** The other texts of `bestOf`, best first. */
   readonly others: readonly Completion[]
   readonly timings: Timings

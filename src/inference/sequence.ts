@@ -45,6 +45,7 @@ export class Sequence implements Generation {
   #decoder: Decoder
   readonly #stream = new TokenStream<TokenEvent>()
   #prefill: Token[] = []
+  #prefillLikeliest: boolean[] = []
   #startedAt: number | null = null
   #firstTokenAt: number | null = null
   #settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void } | null = null
@@ -95,12 +96,14 @@ export class Sequence implements Generation {
   restart(): void {
     this.#decoder = decoderOf(this.#options)
     this.#prefill = []
+    this.#prefillLikeliest = []
     this.lastTokenAt = null
     this.#firstTokenAt = null
   }
 
   /** A prompt token with its log-probability; null for the first. */
-  addPrefill(id: number, logprob: number | null): void {
+  addPrefill(id: number, logprob: number | null, likeliest = false): void {
+    this.#prefillLikeliest.push(likeliest)
     this.#prefill.push(describeToken(this.#options.tokenizer, id, logprob))
   }
 
@@ -133,6 +136,7 @@ export class Sequence implements Generation {
       others,
       promptTokens: this.promptTokens,
       prefill: this.#prefill,
+      prefillLikeliest: this.#prefillLikeliest,
       timings: this.timings(now),
     })
     this.#settle = null

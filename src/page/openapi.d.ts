@@ -530,6 +530,13 @@ export interface components {
                 rank: number;
                 reason: string;
             } | null;
+            /** @description What the operator says of its ranks */
+            policy: {
+                /** @description For a request that names no rank */
+                default_rank?: number | ("max" | "auto");
+                /** @description No rank above it is served */
+                max_rank?: number;
+            };
             /** @description Empty where `ranks=false` was asked for */
             ranks: components["schemas"]["Rank"][];
         };
@@ -558,7 +565,7 @@ export interface components {
              * @description Why this rank answered
              * @enum {string}
              */
-            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base";
+            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base" | "max_rank" | "pressure";
             metrics: components["schemas"]["Score"][];
             /** @description The texts that were scored, with `details` */
             outputs?: string[];
@@ -649,7 +656,14 @@ export interface components {
              * @description Why this rank answered
              * @enum {string}
              */
-            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base";
+            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base" | "max_rank" | "pressure";
+            /** @description The adapter that was asked for, where its canary answered */
+            canary_of?: string;
+            /**
+             * @description The tokens will be scored again at the highest rank, for the metrics
+             * @constant
+             */
+            shadow?: true;
         };
         Generation: {
             generated_text: string;
@@ -676,7 +690,14 @@ export interface components {
              * @description Why this rank answered
              * @enum {string}
              */
-            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base";
+            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base" | "max_rank" | "pressure";
+            /** @description The adapter that was asked for, where its canary answered */
+            canary_of?: string;
+            /**
+             * @description The tokens will be scored again at the highest rank, for the metrics
+             * @constant
+             */
+            shadow?: true;
         };
         /** @description The data of one server-sent event */
         StreamEvent: {

@@ -60,6 +60,15 @@ export const AdapterDescription = z
     scaling: z.string().nullable().describe('How the sum over ranks is scaled at rank b'),
     target_modules: z.array(z.string()),
     auto: z.object({ rank: count, reason: z.string() }).nullable().describe('What `auto` takes, at `min_quality`'),
+    policy: z
+      .object({
+        default_rank: z
+          .union([count, z.enum(['max', 'auto'])])
+          .optional()
+          .describe('For a request that names no rank'),
+        max_rank: count.optional().describe('No rank above it is served'),
+      })
+      .describe('What the operator says of its ranks'),
     ranks: z.array(Rank).describe('Empty where `ranks=false` was asked for'),
   })
   .meta({ id: 'Adapter' })
@@ -93,7 +102,7 @@ export function describeAdapter(view: AdapterView, id: string, detail: Detail): 
 
 function describe(
   { engine, latency }: AdapterView,
-  { name, state, reason, adapter }: RegistryEntry,
+  { name, state, reason, adapter, policy }: RegistryEntry,
   { ranks, minQuality }: Detail,
 ): AdapterDescription {
   return {
@@ -109,7 +118,11 @@ function describe(
     lora_alpha: adapter?.loraAlpha ?? null,
     scaling: adapter?.scaling ?? null,
     target_modules: [...(adapter?.targetModules ?? [])],
-    auto: adapter && autoChoice(adapter, minQuality),
+    auto: adapter && autoChoice(adapter, minQuality, policy),
+    policy: {
+      ...(policy.defaultRank !== undefined && { default_rank: policy.defaultRank }),
+      ...(policy.maxRank !== undefined && { max_rank: policy.maxRank }),
+    },
     ranks: adapter && ranks ? [0, ...adapter.ranks].map((rank) => describeRank(latency, adapter, rank)) : [],
   }
 }

@@ -16,6 +16,7 @@ import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
 import { pageRoutes } from './routes/page.ts'
 import { listen, type ServiceInfo, type Serving } from './serving.ts'
+import { ShadowEvaluation } from './shadow-evaluation.ts'
 
 export interface AppOptions {
   readonly engine: Serving
@@ -76,7 +77,10 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(unknownRoutes)
   await app.register(openapi, { version: info.version })
   const evaluations = new Evaluations(engine, options.evaluation)
-  await app.register(metrics, { engine, evaluations, info, vllmAliases: vllmMetrics })
+  const shadows = new ShadowEvaluation(engine)
+  // What has not been compared by now is not waited for.
+  app.addHook('preClose', async () => shadows.close())
+  await app.register(metrics, { engine, evaluations, shadows, info, vllmAliases: vllmMetrics })
   await app.register(generateRoutes, { engine, heartbeatMs })
   await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })

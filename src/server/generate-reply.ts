@@ -1,6 +1,13 @@
 /** What `/generate` and `/generate_stream` give: text-generation-inference's objects, plus which weights answered. */
 import { z } from 'zod'
-import type { Completion, GenerateResult, Generation as Running, Served, TokenEvent } from '../inference/request.ts'
+import {
+  type Completion,
+  type GenerateResult,
+  type Generation as Running,
+  rankReasons,
+  type Served,
+  type TokenEvent,
+} from '../inference/request.ts'
 import type { Wanted } from './generate-request.ts'
 
 const Token = z
@@ -25,7 +32,9 @@ const served = {
   adapter_digest: z.string().nullable().describe('Over its factors and configuration'),
   rank: count.describe('The rank that answered; 0 is the base model'),
   rank_requested: z.union([count, z.enum(['max', 'auto'])]).describe('The rank as asked for'),
-  rank_reason: z.enum(['requested', 'max', 'default', 'auto', 'no_curve', 'base']).describe('Why this rank answered'),
+  rank_reason: z.enum(rankReasons).describe('Why this rank answered'),
+  canary_of: z.string().optional().describe('The adapter that was asked for, where its canary answered'),
+  shadow: z.literal(true).optional().describe('The tokens will be scored again at the highest rank, for the metrics'),
 }
 
 const ended = {
@@ -87,6 +96,8 @@ const servedOf = (from: Served) => ({
   rank: from.rank,
   rank_requested: from.rankRequested,
   rank_reason: from.rankReason,
+  ...(from.canaryOf !== null && { canary_of: from.canaryOf }),
+  ...(from.shadow && { shadow: true as const }),
 })
 
 const endedOf = ({ finishReason, tokens, seed }: Completion) => ({

@@ -36,6 +36,8 @@ export function registrySink(registry: AdapterRegistry, log: AdapterLog): Adapte
   }
 }
 
-/** Is it what serves, down to its curve? A good version that came back under a bad one clears the refusal first. */
-const isServed = (entry: RegistryEntry | undefined, { digest, quality }: Adapter): boolean =>
-  entry?.adapter?.digest === digest && entry.reason === null && isDeepStrictEqual(entry.adapter.quality, quality)
+/** Is it what serves, down to its curve and policy? A good version that came back under a bad one clears the refusal first. */
+const isServed = (entry: RegistryEntry | undefined, { digest, quality, policy }: Adapter): boolean =>
+  entry?.adapter?.digest === digest &&
+  entry.reason === null &&
+  isDeepStrictEqual([entry.adapter.quality, entry.adapter.policy], [quality, policy])

@@ -156,7 +156,8 @@ async function traffic({ post, engine }: Awaited<ReturnType<typeof testApp>>): P
 
 if (isInstalled('prometheus')) {
   t.test('a real Prometheus scrapes the server, and every query and recorded rule gives data', async (t) => {
-    const tested = await testApp(t)
+    const canary = { adapter: 'e2e', canary: 'other', share: 0.5 }
+    const tested = await testApp(t, { engine: { selection: { canary, shadowShare: 1 } } })
     await tested.app.listen({ port: 0, host: '127.0.0.1' })
     const { port } = tested.app.server.address() as AddressInfo
     const api = await startPrometheus(t, `127.0.0.1:${port}`)

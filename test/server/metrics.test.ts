@@ -119,7 +119,11 @@ t.test('gives the gauges of inference gateways only when asked to', async (t) =>
   const seen = new Promise<string>((resolve) => engine.once('firstToken', () => resolve(scrape())))
   await post('/generate?adapter_id=other', { inputs, parameters: { max_new_tokens: 20 } })
   t.match(await seen, 'running_lora_adapters="other",waiting_lora_adapters=""')
-  t.match(await seen, /^vllm:num_requests_running 1$/m)
+  t.match(await seen, /^vllm:num_requests_running\{model_name="base",engine="0"\} 1$/m)
+  for (const name of ['num_requests_waiting', 'kv_cache_usage_perc']) {
+    t.match(await seen, new RegExp(`^vllm:${name}\\{model_name="base",engine="0"\\} `, 'm'))
+  }
+  t.match(await seen, /^vllm:cache_config_info\{model_name="base",engine="0",block_size="64",num_gpu_blocks="0"\} 1$/m)
 })
 
 t.test('shows live latency and quality of each rank of an adapter', async (t) => {

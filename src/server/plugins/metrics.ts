@@ -5,11 +5,14 @@ import { z } from 'zod'
 import { parameterCount } from '../../dylora/adapter.ts'
 import type { Evaluations } from '../evaluations.ts'
 import { type Listeners, listen, type ServiceInfo, type Serving } from '../serving.ts'
+import type { ShadowEvaluation } from '../shadow-evaluation.ts'
+import { countSelection } from './selection-metrics.ts'
 import { addVllmAliases } from './vllm-aliases.ts'
 
 export interface MetricsOptions {
   readonly engine: Serving
   readonly evaluations: Evaluations
+  readonly shadows: ShadowEvaluation
   readonly info: ServiceInfo
   /** Also give the gauges that inference gateways read, under vLLM's names. */
   readonly vllmAliases: boolean
@@ -159,14 +162,16 @@ const listenersOf = (metrics: Counters): Listeners => ({
 
 /** The registry is the app's own, so that one process may build several. */
 export const metrics = fp<MetricsOptions>(
-  async (app, { engine, evaluations, info, vllmAliases }) => {
+  async (app, { engine, evaluations, shadows, info, vllmAliases }) => {
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     addState(registry, engine, info)
     countEvaluations(registry, evaluations)
-    if (vllmAliases) addVllmAliases(registry, engine, info.limits.max_batch_size ?? 0)
-    const stopListening = listen(engine, listenersOf(countersOf(registry)))
-    app.addHook('onClose', async () => stopListening())
+    if (vllmAliases) addVllmAliases(registry, engine, info)
+    const stops = [listen(engine, listenersOf(countersOf(registry))), countSelection(registry, engine, shadows)]
+    app.addHook('onClose', async () => {
+      for (const stop of stops) stop()
+    })
     app.get(
       '/metrics',
       {

@@ -1,6 +1,7 @@
 /** `POST /evaluate`: labelled examples in, what each rank is worth on them out. */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import { rankReasons } from '../../inference/request.ts'
 import { disconnectSignal } from '../disconnect.ts'
 import { Evaluate, EvaluateQuery, evaluationOf } from '../evaluate-request.ts'
 import type { EvaluatedRank, Evaluations, Wanted } from '../evaluations.ts'
@@ -34,7 +35,7 @@ const RankEvaluation = z
   .object({
     rank: count.describe('The rank that answered; 0 is the base model'),
     rank_requested: z.union([count, z.enum(['max', 'auto'])]).describe('The rank as asked for'),
-    rank_reason: z.enum(['requested', 'max', 'default', 'auto', 'no_curve', 'base']).describe('Why this rank answered'),
+    rank_reason: z.enum(rankReasons).describe('Why this rank answered'),
     metrics: z.array(Score),
     outputs: z.array(z.string()).optional().describe('The texts that were scored, with `details`'),
   })

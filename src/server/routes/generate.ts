@@ -83,8 +83,9 @@ export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app
   )
 }
 
-function wantedBy({ query, body }: GenerateRoute, reply: FastifyReply, { registry }: Serving): Wanted {
-  return wantedOf(query, body, (id) => registry.allowedRanks(id), disconnectSignal(reply))
+function wantedBy({ query, body, id }: GenerateRoute, reply: FastifyReply, { registry }: Serving): Wanted {
+  const wanted = wantedOf(query, body, (adapterId) => registry.allowedRanks(adapterId), disconnectSignal(reply))
+  return { ...wanted, request: { ...wanted.request, key: id } }
 }
 
 async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: GenerateOptions) {
