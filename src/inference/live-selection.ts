@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { GenerateRequest } from './request.ts'
 
 /** Requests for `adapter` of which a share is answered by `canary`, another adapter or another version of it. */
-export interface Canary {
+interface Canary {
   readonly adapter: string
   readonly canary: string
   /** From 0 to 1. */

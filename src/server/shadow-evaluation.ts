@@ -5,7 +5,7 @@ import { type GenerateRequest, type GenerateResult, greedySampling } from '../in
 import type { Serving } from './serving.ts'
 
 /** How likely the tokens of an answer are at two ranks. */
-export interface Comparison {
+interface Comparison {
   readonly adapterId: string
   /** The rank that answered. */
   readonly rank: number

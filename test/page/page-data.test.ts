@@ -150,7 +150,7 @@ const adapter = (values: readonly number[], auto: Adapter['auto'], metric = 'ble
   ({
     ...{ id: 'e2e', state: 'serving', reason: null, is_default: true, digest: 'sha256:1', base_model: 'b' },
     ...{ base_digest: 'd', method: 'dylora', max_rank: values.length, lora_alpha: 16, scaling: 'alpha/b' },
-    ...{ target_modules: [], auto },
+    ...{ target_modules: [], auto, policy: {} },
     ranks: values.map((value, i) => ({
       ...{ rank: i + 1, parameters: 1, bytes: 4, baselines: [] },
       quality: [quality('nist', value / 10), quality(metric, value, { primary: true, ...more })],
