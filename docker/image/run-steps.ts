@@ -5,7 +5,7 @@
  * Leaves the root of each stage in the work directory, and the settings of the image in `<stage>.json` beside it.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -46,13 +46,13 @@ function stageNamed(name: string): Stage {
   return stage
 }
 
-/** What `.dockerignore` lets through. */
+/** What `.dockerignore` lets through of what git knows or would take. */
 function fillContext(): void {
   const dockerignore = readFileSync(join(repository, '.dockerignore'), 'utf8')
   rmSync(context, { recursive: true, force: true })
-  for (const path of readdirSync(repository, { recursive: true, encoding: 'utf8' })) {
-    if (path.startsWith('node_modules') || path.startsWith('.git/') || isIgnored(path, dockerignore)) continue
-    if (statSync(join(repository, path)).isDirectory()) continue
+  const words = ['ls-files', '--cached', '--others', '--exclude-standard']
+  const files = spawnSync('git', words, { cwd: repository, encoding: 'utf8' }).stdout.split('\n')
+  for (const path of files.filter((file) => file !== '' && !isIgnored(file, dockerignore))) {
     mkdirSync(dirname(join(context, path)), { recursive: true })
     cpSync(join(repository, path), join(context, path))
   }
