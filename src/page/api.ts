@@ -30,6 +30,9 @@ export class Refusal extends Error {
   }
 }
 
+/** Probes and scrapers need no key. */
+const openToAll: ReadonlySet<string> = new Set(['/metrics'])
+
 /** An address of this server; the page may be served below a path of a proxy. */
 export const addressOf = (path: string): string => new URL(path.replace(/^\//, ''), document.baseURI).href
 
@@ -42,7 +45,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
     if (!init.signal?.aborted) connection.lost()
     throw error
   })
-  if (response.ok) connection.answered()
+  if (response.ok) connection.answered(!openToAll.has(path))
   else await refuse(response)
   return response
 }
@@ -50,7 +53,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
 async function refuse(response: Response): Promise<never> {
   const message = await reasonOf(response)
   if (response.status === 401 || response.status === 403) connection.locked(message)
-  else connection.answered()
+  else connection.answered(true)
   throw new Refusal(response.status, message)
 }
 

@@ -129,21 +129,38 @@ const dashes: Readonly<Record<NonNullable<Line['style']>, number[]>> = {
 }
 
 function seriesOf(
-  { label, color: number, style = 'solid', band, values, spanGaps = false }: Line,
+  { label, color: number, style = 'solid', band, spanGaps = false }: Line,
   color: (name: string) => string,
 ): uPlot.Series[] {
   const stroke = color(`--c${number}`)
-  const few = values.length <= 24
   const line: uPlot.Series = {
     label,
     stroke,
     width: style === 'points' ? 0 : 2,
     dash: dashes[style],
     spanGaps,
-    points: { show: few || style === 'points', size: style === 'points' ? 9 : 6, fill: stroke, stroke },
+    points: {
+      show: style === 'points' || isSparse,
+      filter: loneValues,
+      size: style === 'points' ? 9 : 6,
+      fill: stroke,
+      stroke,
+    },
   }
   const end: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } }
   return band === undefined ? [line] : [line, end, end]
+}
+
+/** Few enough values for a mark on each. */
+const isSparse = ({ data }: uPlot, series: number): boolean =>
+  [...(data[series] ?? [])].filter((value) => typeof value === 'number').length <= 24
+
+/** Without neighbours there is no line to see them by. */
+function loneValues({ data }: uPlot, series: number, shown: boolean): number[] | null {
+  if (shown) return null
+  const values = [...(data[series] ?? [])]
+  const known = (i: number) => typeof values[i] === 'number'
+  return values.flatMap((_, i) => (known(i) && !known(i - 1) && !known(i + 1) ? [i] : []))
 }
 
 function bandsOf(lines: readonly Line[], color: (name: string) => string): uPlot.Band[] {

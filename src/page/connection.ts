@@ -10,7 +10,10 @@ const state = new Store<ConnectionState>({ kind: 'connecting' })
 
 export const connection = {
   state,
-  answered: (): void => become('connected'),
+  /** `keyed` is false for a route that is open to all: its answer does not say that the key was right. */
+  answered: (keyed: boolean): void => {
+    if (keyed || state.value.kind !== 'locked') become('connected')
+  },
   lost: (): void => become('lost'),
   locked: (reason: string): void => state.set({ kind: 'locked', reason }),
   /** A key was given: let the next answer tell. */

@@ -56,7 +56,7 @@ export function autoSentence(adapter: Adapter, minQuality: number): string {
   )
   return (
     `auto takes rank ${auto.rank}: the smallest whose ${metricName(primary.metric)} on ${primary.dataset} ` +
-    `(${primary.split}), ${taken ? formatValue(taken.value) : '?'}, is within ${+(100 * minQuality).toFixed(2)} % of the best, ` +
+    `(${primary.split}), ${taken ? formatValue(taken.value) : '?'}, is within ${+(100 * minQuality).toFixed(2)}\u00a0% of the best, ` +
     `${formatValue(best)}.`
   )
 }

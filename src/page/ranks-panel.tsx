@@ -1,8 +1,9 @@
 /** Quality and latency against rank: where the curve flattens is the rank to take. */
 import { useState } from 'preact/hooks'
-import { type Adapter, getAdapter, type Latency, type Rank } from './api.ts'
+import { type Adapter, getAdapter } from './api.ts'
 import { Chart, Legend, type Line } from './chart.tsx'
-import { formatCount, formatMs, formatTick, formatValue, metricName } from './format.ts'
+import { formatTick, formatValue, metricName } from './format.ts'
+import { LatencyFigure } from './latency-figure.tsx'
 import { usePoll } from './poll.ts'
 import {
   autoSentence,
@@ -12,6 +13,7 @@ import {
   measurementsOf,
   pointAt,
 } from './quality-curve.ts'
+import { allRanks, isWide, rankOf } from './rank-axis.ts'
 import { RankTable } from './rank-table.tsx'
 import type { Service } from './service.ts'
 
@@ -30,8 +32,8 @@ export function RanksPanel({ service, loaded }: { readonly service: Service; rea
     <section aria-labelledby="ranks-title">
       <h1 id="ranks-title">What is each rank worth?</h1>
       <p class="lead">
-        One adapter was trained for all of these ranks at once. A request picks its rank: fewer rows, a smaller adapter,
-        a little less quality. Take the rank where the curve flattens, or let <code>rank=auto</code> take it.
+        A rank is how much of an adapter a request uses: a low one makes the adapter small, a high one makes it good,
+        and each request takes its own.
       </p>
       {serving.length === 0 ? (
         <Nothing loaded={loaded} />
@@ -147,21 +149,17 @@ function Curves({ adapter, compared, minQuality, setMinQuality }: CurvesProps) {
         <LatencyFigure adapter={adapter} compared={compared} />
       </div>
       <AutoChoice adapter={adapter} minQuality={minQuality} setMinQuality={setMinQuality} />
-      <RankTable adapter={adapter} compared={compared} measurement={measurement ?? null} />
+      {[adapter, ...(compared ? [compared] : [])].map((one) => (
+        <RankTable
+          key={one.id}
+          adapter={one}
+          compared={one === adapter ? compared : null}
+          measurement={measurement ?? null}
+        />
+      ))}
     </>
   )
 }
-
-/** The ranks of both, without the base model. */
-function allRanks(adapters: readonly (Adapter | null)[]): number[] {
-  const ranks = adapters.flatMap((adapter) => adapter?.ranks ?? []).map(({ rank }) => rank)
-  return [...new Set(ranks)].filter((rank) => rank > 0).sort((a, b) => a - b)
-}
-
-const rankOf = (adapter: Adapter, rank: number): Rank | undefined => adapter.ranks.find((one) => one.rank === rank)
-
-/** Beyond so many ranks, doubling is what counts. */
-const isWide = (ranks: readonly number[]): boolean => (ranks.at(-1) ?? 0) > 16
 
 interface QualityChartProps {
   readonly adapter: Adapter
@@ -223,77 +221,6 @@ function describe({ id, ranks }: Adapter, x: readonly number[], measurement: Mea
   return `${measurementName(measurement)} of ${id} by rank: from ${low ?? 'nothing'} to ${high ?? 'nothing'}; the table below has every number`
 }
 
-const latencies = {
-  time_to_first_token_ms: 'Time to first token',
-  inter_token_ms: 'Between two tokens',
-  total_ms: 'Whole request',
-} as const
-type LatencyKind = keyof typeof latencies
-
-const percentiles = [
-  { name: 'p50', style: 'solid' },
-  { name: 'p90', style: 'dashed' },
-  { name: 'p99', style: 'dotted' },
-] as const
-
-function LatencyFigure({ adapter, compared }: { readonly adapter: Adapter; readonly compared: Adapter | null }) {
-  const [kind, setKind] = useState<LatencyKind>('time_to_first_token_ms')
-  const x = allRanks([adapter, compared])
-  const shown = [adapter, ...(compared ? [compared] : [])]
-  const lines = shown.flatMap((one, i) => latencyLines(one, x, kind, i === 0 ? 1 : 2, compared !== null))
-  const counted = adapter.ranks.reduce((sum, { latency }) => sum + latency[kind].count, 0)
-  return (
-    <figure>
-      <figcaption>
-        <h2>Latency, live</h2>
-        <label>
-          Of
-          <select value={kind} onChange={(event) => setKind(event.currentTarget.value as LatencyKind)}>
-            {Object.entries(latencies).map(([name, title]) => (
-              <option key={name} value={name}>
-                {title}
-              </option>
-            ))}
-          </select>
-        </label>
-      </figcaption>
-      {counted === 0 ? (
-        <p class="empty">
-          No request has run with this adapter since the server started. Try some ranks in the{' '}
-          <a href="#playground">playground</a>.
-        </p>
-      ) : (
-        <>
-          <Chart
-            description={`${latencies[kind]} of ${adapter.id} by rank; the table below has every number`}
-            {...{ x, lines, format: formatMs, formatX: String, xLabel: 'rank', logX: isWide(x), fromZero: true }}
-            marked={adapter.auto?.rank ?? null}
-          />
-          <Legend lines={lines} />
-          <p class="muted">
-            From {formatCount(counted)} {kind === 'inter_token_ms' ? 'steps' : 'requests'} since the server started,
-            under whatever load there was.
-          </p>
-        </>
-      )}
-    </figure>
-  )
-}
-
-function latencyLines(adapter: Adapter, x: readonly number[], kind: LatencyKind, color: 1 | 2, named: boolean): Line[] {
-  const at = (rank: number): Latency | undefined => rankOf(adapter, rank)?.latency[kind]
-  return percentiles.map(({ name, style }) => ({
-    label: named ? `${adapter.id} ${name}` : name,
-    values: x.map((rank) => {
-      const latency = at(rank)
-      return latency !== undefined && latency.count > 0 ? latency[name] : null
-    }),
-    color,
-    style,
-    spanGaps: true,
-  }))
-}
-
 interface AutoChoiceProps {
   readonly adapter: Adapter
   readonly minQuality: number
@@ -321,7 +248,10 @@ function AutoChoice({ adapter, minQuality, setMinQuality }: AutoChoiceProps) {
               value={minQuality}
               onInput={(event) => setMinQuality(Number(event.currentTarget.value))}
             />
-            <output>{+(100 * minQuality).toFixed(1)} %</output>
+            <output>
+              {+(100 * minQuality).toFixed(1)}
+              {'\u00a0'}%
+            </output>
           </span>
         </label>
       )}

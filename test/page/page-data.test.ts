@@ -163,10 +163,13 @@ t.test('the metric that auto reads comes first, and why it chose is said in its 
   t.same(measurementsOf(e2e).map(measurementName), ['BLEU · e2e, validation', 'NIST · e2e, validation'])
   t.equal(
     autoSentence(e2e, 0.99),
-    'auto takes rank 2: the smallest whose BLEU on e2e (validation), 59.60, is within 99 % of the best, 60.00.',
+    'auto takes rank 2: the smallest whose BLEU on e2e (validation), 59.60, is within 99\u00a0% of the best, 60.00.',
   )
   const loss = adapter([3, 2.01, 2], { rank: 2, reason: 'auto' }, 'perplexity', { higher_is_better: false })
-  t.match(autoSentence(loss, 0.985), /perplexity on e2e \(validation\), 2\.010, is within 98\.5 % of the best, 2\.000/)
+  t.match(
+    autoSentence(loss, 0.985),
+    /perplexity on e2e \(validation\), 2\.010, is within 98\.5\u00a0% of the best, 2\.000/,
+  )
   const bare = { ...e2e, auto: { rank: 3, reason: 'no_curve' } }
   t.equal(autoSentence(bare, 0.99), 'auto takes rank 3, the highest: this adapter carries no validation curve.')
 })

@@ -253,7 +253,7 @@ async function key(t: Test, browser: Browser): Promise<void> {
   t.teardown(() => page.close())
   const sent: string[] = []
   // What a proxy or the service itself does that wants a key.
-  await page.route(/\/(adapters|info|openapi.json|metrics)/, async (route) => {
+  await page.route(/\/(adapters|info|openapi.json)/, async (route) => {
     const given = await route.request().headerValue('authorization')
     sent.push(given ?? '')
     if (given === 'Bearer sesame') return route.continue()
@@ -265,6 +265,8 @@ async function key(t: Test, browser: Browser): Promise<void> {
   })
   await page.goto(url)
   await page.getByRole('alert').getByText('An API key is needed').waitFor()
+  for (let i = 0; i < 2; i++) await page.waitForResponse(/\/metrics/)
+  t.ok(await page.getByRole('alert').isVisible(), 'metrics are open to scrapers, and unlock nothing')
   await page.getByRole('button', { name: 'API key' }).click()
   await page.getByLabel('API key').and(page.locator('input')).fill('sesame')
   await page.getByRole('button', { name: 'Use it' }).click()
