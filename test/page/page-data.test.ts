@@ -16,7 +16,7 @@ import { keptSeconds, livePoint, type Scrape, withPoint } from '../../src/page/l
 import { parametersOf } from '../../src/page/parameters.ts'
 import { parseMetrics, sumOf } from '../../src/page/prometheus-text.ts'
 import { autoSentence, measurementName, measurementsOf } from '../../src/page/quality-curve.ts'
-import { defaultRanks } from '../../src/page/rank-options.ts'
+import { defaultRanks, offeredRanks } from '../../src/page/rank-options.ts'
 import { type Run, referenceOf, withToken } from '../../src/page/runs.ts'
 import { EventParser } from '../../src/page/server-sent-events.ts'
 import { diffGrowing, diffWords, wordsOf } from '../../src/page/word-diff.ts'
@@ -188,6 +188,9 @@ t.test('the ranks to begin with are base, 1, 4 and the highest, as far as there 
   t.same(defaultRanks({ ...e2e, max_rank: 2 }), ['base', '1', 'max'])
   t.same(defaultRanks({ ...e2e, method: 'lora' }), ['base', 'max'])
   t.same(defaultRanks(null), ['base'])
+  const bounded = { ...e2e, policy: { max_rank: 3 } }
+  t.same(defaultRanks(bounded), ['base', '1', 'max'])
+  t.same(offeredRanks(bounded, []), ['base', '1', '2', '3', 'max', 'auto'], 'no rank that its policy excludes')
 })
 
 t.test('a run grows token by token, and its last event settles the text', async (t) => {

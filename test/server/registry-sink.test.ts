@@ -91,6 +91,13 @@ t.test('takes a new curve of the same factors', async (t) => {
   t.match((await app.inject('/metrics')).body, 'dylora_adapter_rank_quality{adapter="other",rank="3"')
 })
 
+t.test('takes a new policy of the same factors', async (t) => {
+  const { adapters, app, engine } = await setup(t)
+  await writeAdapter(join(adapters, 'other'), randomAdapter(2, 3, { policy: { maxRank: 2 } }))
+  await eventually(t, () => engine.registry.get('other')?.policy.maxRank === 2, 'it has a policy')
+  t.match((await app.inject('/adapters/other')).json(), { policy: { max_rank: 2 }, max_rank: 3 })
+})
+
 t.test('removes an adapter whose directory is gone', async (t) => {
   const { adapters, ask, engine } = await setup(t)
   await rm(join(adapters, 'other'), { recursive: true })
