@@ -66,6 +66,9 @@ const Environment = z.object({
   PORT: wholeNumber(0, 65535).default(8080).describe('Port to listen on; 0 takes any free one'),
   HOST: text().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   BASE_MODEL: text().optional().describe('Base model directory; by default the only one in models/base'),
+  CHAT_TEMPLATE: text()
+    .optional()
+    .describe('Jinja file that makes a prompt of chat messages; by default the one that the base model has'),
   ADAPTERS_DIR: text().default(bundled.adapters).describe('Directory of adapter directories, watched for changes'),
   DEFAULT_ADAPTER: text()
     .optional()

@@ -4,6 +4,7 @@ import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { bundled, type Config, loadConfig, settings } from '../config.ts'
 import { type BaseModel, readBaseModel } from '../dylora/base-model.ts'
+import { type ChatTemplate, readChatTemplate } from '../dylora/chat-template.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { Engine } from '../inference/engine.ts'
@@ -52,7 +53,7 @@ function help(): string {
 
 async function serve(config: Config): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
-  const { engine, info } = await startEngine(config, log)
+  const { engine, info, chatTemplate } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
   const app = await buildApp({
     engine,
@@ -61,6 +62,7 @@ async function serve(config: Config): Promise<void> {
     logger: log,
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
+    chatTemplate,
     evaluation: evaluationLimits(config),
     pageDirectory: bundled.page,
   })
@@ -93,16 +95,24 @@ async function serve(config: Config): Promise<void> {
   }
 }
 
-async function startEngine(config: Config, log: Logger): Promise<{ engine: Engine; info: ServiceInfo }> {
+interface Started {
+  readonly engine: Engine
+  readonly info: ServiceInfo
+  readonly chatTemplate: ChatTemplate | null
+}
+
+async function startEngine(config: Config, log: Logger): Promise<Started> {
   const directory = await baseDirectory(config.BASE_MODEL, bundled.bases)
   const [base, tokenizer] = [await readBaseModel(directory), await readTokenizer(directory)]
+  // Before the model is loaded: a broken one is known at once.
+  const chatTemplate = await readChatTemplate(directory, config.CHAT_TEMPLATE)
   const { made: engine, choice } = await onDevice(config.DEVICE, (device) =>
     Engine.create({ base, tokenizer, device, ...engineSettings(config) }),
   )
   const { kind: device, reason, failure } = choice
   const cuda = failure instanceof Error ? failure.message : undefined
   log.info({ base: base.name, digest: base.digest, device, reason, cuda }, 'base model loaded')
-  return { engine, info: serviceInfo(config, base, choice) }
+  return { engine, info: serviceInfo(config, base, choice), chatTemplate }
 }
 
 /** The engine's options by the environment's names; what is not set is the engine's to decide. */

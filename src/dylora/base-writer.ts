@@ -26,6 +26,8 @@ export interface BaseContent {
   readonly eosTokenIds: readonly number[]
   /** Further fields of `generation_config.json`. */
   readonly generation?: Readonly<Record<string, unknown>>
+  /** Files that are taken as they are, by name: what a chat needs. */
+  readonly further?: Readonly<Record<string, Uint8Array>>
   /** Where the weights come from, for the record. */
   readonly source: Readonly<Record<string, unknown>>
 }
@@ -42,7 +44,7 @@ export async function writeBaseModel(directory: string, content: BaseContent): P
 }
 
 async function writeFiles(directory: string, content: BaseContent): Promise<void> {
-  const { config, tokenizer, bosTokenId, eosTokenIds, generation, source } = content
+  const { config, tokenizer, bosTokenId, eosTokenIds, generation, further = {}, source } = content
   const weights = join(directory, baseFiles.weights)
   const sources = [...gpt2Tensors(config)].map(([name, shape]) => ({ name, shape, data: () => content.weight(name) }))
   await writeSafetensors(weights, sources, { format: 'pt' })
@@ -52,6 +54,7 @@ async function writeFiles(directory: string, content: BaseContent): Promise<void
   await writeJsonFile(join(directory, baseFiles.config), { ...gpt2ConfigJson(config), ...tokens })
   await writeJsonFile(join(directory, baseFiles.generation), { ...generation, ...tokens })
   await writeFile(join(directory, baseFiles.tokenizer), tokenizer)
+  for (const [name, bytes] of Object.entries(further)) await writeFile(join(directory, name), bytes)
   await writeJsonFile(join(directory, baseFiles.dylora), dylora)
   const { model } = servingGraph(await readBaseModel(directory), { targetModules: [], cacheDtype: 'float32' })
   await writeFile(join(directory, baseFiles.graph), model)

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { errors } from '../errors.ts'
 import type { BaseModel } from './base-model.ts'
 import { writeBaseModel } from './base-writer.ts'
+import { chatFiles } from './chat-template.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { parseGpt2Config } from './gpt2-config.ts'
 import { readJsonFile, rethrowing } from './json-file.ts'
@@ -43,6 +44,7 @@ export async function importCheckpoint(source: string, out: string): Promise<Imp
   const base = await writeBaseModel(out, {
     ...{ config, weight, generation, ...tokens },
     tokenizer: Buffer.from(tokenizerText),
+    further: await readChatFiles(source, fail),
     source: { checkpoint: basename(resolve(source)), dtypes },
   })
   return { base, notes }
@@ -51,6 +53,16 @@ export async function importCheckpoint(source: string, out: string): Promise<Imp
 async function readOptional(directory: string, name: string, fail: Fail): Promise<Json | null> {
   const path = join(directory, name)
   return (await exists(path)) ? readJsonFile(path, Json, fail) : null
+}
+
+/** The files of a chat template that are there. */
+async function readChatFiles(source: string, fail: Fail): Promise<Record<string, Uint8Array>> {
+  const files: Record<string, Uint8Array> = {}
+  for (const name of Object.values(chatFiles)) {
+    const path = join(source, name)
+    if (await exists(path)) files[name] = await rethrowing(fail, () => readFile(path))
+  }
+  return files
 }
 
 /** `tokenizer.json`, or one made of the two files that GPT-2's first tokenizer had. */

@@ -62,3 +62,16 @@ export function expectFit(promptTokens: number, { maxNewTokens }: GenerateReques
     { pointer: '/parameters/max_new_tokens', promptTokens, maxNewTokens, positions },
   )
 }
+
+/** The request with no more new tokens than there are positions for, and at least one. */
+export function shortened(request: GenerateRequest, promptTokens: number, positions: number): GenerateRequest {
+  const room = positions + 1 - promptTokens
+  return { ...request, maxNewTokens: Math.max(1, Math.min(request.maxNewTokens, room)) }
+}
+
+/** Throws `validation` for ids that the model does not have. */
+export function expectTokenIds(ids: readonly number[], vocabSize: number): void {
+  const wrong = ids.find((id) => !(Number.isSafeInteger(id) && id >= 0 && id < vocabSize))
+  if (wrong === undefined) return
+  throw errors.validation(`expected token ids from 0 to ${vocabSize - 1}, got ${wrong}`, { pointer: '/inputs' })
+}

@@ -7,7 +7,7 @@ import { rowsOf } from './lora-packing.ts'
 import { type Device, devices, type ModelHost } from './model-host.ts'
 import type { FinishReason } from './request.ts'
 import { type Row, Rows } from './rows.ts'
-import { logprobsAt } from './sampling.ts'
+import { logprobsAt, topTokens } from './sampling.ts'
 import { type BatchLimits, type Plan, plan } from './scheduler.ts'
 import { argmax } from './selection.ts'
 import type { Sequence } from './sequence.ts'
@@ -120,12 +120,14 @@ export class Batch {
 
   /** Row i of a chunk's logits predicts token i + 1. */
   #reportPrefill(sequence: Sequence, first: number, ids: readonly number[], logits: Float32Array): void {
+    const { request } = sequence
     if (first === 0) sequence.addPrefill(ids[0] as number, null)
     for (let i = 0; i < ids.length; i++) {
       const next = sequence.promptIds[first + i + 1]
       if (next === undefined) return
       const row = this.#options.host.row(logits, i)
-      sequence.addPrefill(next, logprobsAt(row, [next])[0] ?? null, argmax(row) === next)
+      const top = topTokens(row, request.prefillDetails ? (request.topNTokens ?? 0) : 0)
+      sequence.addPrefill(next, logprobsAt(row, [next])[0] ?? null, argmax(row) === next, top)
     }
   }
 

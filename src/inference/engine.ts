@@ -7,7 +7,7 @@ import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { AdapterRegistry } from './adapter-registry.ts'
-import { expectFit, expectRoom, expectSlots, type SlotLimits } from './admission.ts'
+import { expectFit, expectRoom, expectSlots, expectTokenIds, type SlotLimits, shortened } from './admission.ts'
 import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { isComparable, isInShare, keyOf, type LiveSelection, rankCap } from './live-selection.ts'
@@ -94,6 +94,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     return new Engine(options, limits, host)
   }
 
+  get tokenizer(): Tokenizer {
+    return this.#options.tokenizer
+  }
+
   get stats(): EngineStats {
     const [active, waiting] = [this.#batch.active.filter(isLive), this.#batch.waiting.filter(isLive)]
     const all = this.#batch.active
@@ -133,7 +137,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#expectOpen(request)
     const { tokenizer, base } = this.#options
     const { eosTokenIds } = base
-    const sequence = new Sequence({ request, ...this.#prepare(request), tokenizer, eosTokenIds, arrivedAt })
+    const sequence = new Sequence({ ...this.#prepare(request), tokenizer, eosTokenIds, arrivedAt })
     const { rankRequested: requested, rank: chosen, rankReason: reason } = sequence.served
     if (isLive(request)) {
       this.emit('rankDecision', { requested, chosen, reason })
@@ -145,15 +149,17 @@ export class Engine extends EventEmitter<EngineEvents> {
     return sequence
   }
 
-  #prepare(request: GenerateRequest): Pick<SequenceOptions, 'served' | 'weights' | 'promptIds'> {
+  #prepare(request: GenerateRequest): Pick<SequenceOptions, 'request' | 'served' | 'weights' | 'promptIds'> {
     expectSlots(request, this.#slotsFor(request))
     const asked = this.registry.resolve(request.adapterId)
     const canary = asked && isLive(request) ? this.#canaryFor(request, asked) : null
     const adapter = canary ?? asked
     const served = this.#decideRank(request, adapter, canary === null ? null : (asked?.name ?? null))
     const promptIds = [...this.#promptIds(request, adapter), ...(request.scored ?? [])]
-    expectFit(promptIds.length, request, this.#options.base.config.positions)
-    return { served, weights: { adapter, rank: served.rank }, promptIds }
+    const { positions } = this.#options.base.config
+    const fitting = request.shortensToFit ? shortened(request, promptIds.length, positions) : request
+    expectFit(promptIds.length, fitting, positions)
+    return { request: fitting, served, weights: { adapter, rank: served.rank }, promptIds }
   }
 
   /** The canary of the adapter when it serves, this request is in its share, and its rank is one that it has; else null. */
@@ -228,9 +234,10 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** The adapter's prompt around the context; the bare base starts from its bos or eos token where there is nothing else. */
-  #promptIds({ inputs, truncate }: GenerateRequest, adapter: Adapter | null): number[] {
+  #promptIds({ inputs, inputIds, truncate }: GenerateRequest, adapter: Adapter | null): readonly number[] {
     const { base, tokenizer } = this.#options
-    const all = tokenizer.encode(inputs)
+    if (inputIds !== undefined) expectTokenIds(inputIds, base.config.vocabSize)
+    const all = inputIds ?? tokenizer.encode(inputs)
     const context = truncate === undefined ? all : all.slice(Math.max(0, all.length - truncate))
     const ids = adapter === null ? context : [...adapter.prompt.prefix, ...context, ...adapter.prompt.suffix]
     if (ids.length > 0) return ids

@@ -30,9 +30,9 @@ export function isInShare(purpose: string, key: string, share: number): boolean 
   return drawn / 2 ** 32 < share
 }
 
-/** What decides for a request: its seed, so that the same seed gives the same text; else its id; else its words. */
-export const keyOf = ({ sampling: { seed }, key, inputs }: GenerateRequest): string =>
-  seed === null ? (key ?? inputs) : `seed ${seed}`
+/** What decides for a request: its family; its seed, so that the same seed gives the same text; else its id; else its words. */
+export const keyOf = ({ sampling: { seed }, family, key, inputs }: GenerateRequest): string =>
+  family ?? (seed === null ? (key ?? inputs) : `seed ${seed}`)
 
 /** The highest rank that `auto` may take now; undefined for any. */
 export const rankCap = (pressure: PressureCap | undefined, waiting: number): number | undefined =>

@@ -82,6 +82,10 @@ export interface GenerateRequest {
    */
   readonly priority?: Priority | undefined
   readonly inputs: string
+  /** Token ids in place of `inputs`. */
+  readonly inputIds?: readonly number[] | undefined
+  /** Requests with the same one are answered by the same version of an adapter, whatever their seeds are. */
+  readonly family?: string | undefined
   /** What a share of requests is drawn by where there is no seed, such as the id of the request. */
   readonly key?: string | undefined
   /** An adapter's name; null asks for the bare base model; undefined for the default adapter. */
@@ -91,6 +95,8 @@ export interface GenerateRequest {
   /** For `auto`: the share of the best validation quality that is good enough. Default 0.99. */
   readonly minQuality?: number | undefined
   readonly maxNewTokens: number
+  /** Fewer new tokens where the model has no positions for so many. */
+  readonly shortensToFit?: boolean | undefined
   readonly sampling: SamplingParameters
   /** Undefined decodes token by token. The stream of a search comes all at its end. */
   readonly beamSearch?: BeamSearchParameters | undefined
@@ -103,7 +109,7 @@ export interface GenerateRequest {
   readonly prefillDetails?: boolean | undefined
   /** Tokens after the prompt that are scored with it: how likely each is, and whether it is the likeliest. */
   readonly scored?: readonly number[] | undefined
-  /** Give the n likeliest tokens at each step. */
+  /** Give the n likeliest tokens at each step, and with `prefillDetails` at each token of the prompt. */
   readonly topNTokens?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -169,6 +175,8 @@ export interface GenerateResult extends Served, Completion {
   readonly prefill: readonly Token[]
   /** For each token of `prefill`, whether it was the likeliest; the first never is. */
   readonly prefillLikeliest: readonly boolean[]
+  /** For each token of `prefill`, the likeliest in its place; none for the first. Empty where `topNTokens` is 0. */
+  readonly prefillTopTokens: readonly (readonly Token[])[]
   /** The other texts of `bestOf`, best first. */
   readonly others: readonly Completion[]
   readonly timings: Timings

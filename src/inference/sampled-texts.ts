@@ -74,7 +74,7 @@ export class SampledTexts implements Decoder {
 }
 
 /** Goes on at 0 after the highest whole number that is exact. */
-function nthSeed(seed: number, i: number): number {
+export function nthSeed(seed: number, i: number): number {
   const room = Number.MAX_SAFE_INTEGER - i
   return seed <= room ? seed + i : seed - room - 1
 }

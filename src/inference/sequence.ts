@@ -16,6 +16,7 @@ import type {
 } from './request.ts'
 import type { Row } from './rows.ts'
 import { SampledTexts } from './sampled-texts.ts'
+import type { ScoredToken } from './sampling.ts'
 import { describeToken } from './text.ts'
 import { TokenStream } from './token-stream.ts'
 
@@ -46,6 +47,7 @@ export class Sequence implements Generation {
   readonly #stream = new TokenStream<TokenEvent>()
   #prefill: Token[] = []
   #prefillLikeliest: boolean[] = []
+  #prefillTopTokens: (readonly Token[])[] = []
   #startedAt: number | null = null
   #firstTokenAt: number | null = null
   #settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void } | null = null
@@ -97,13 +99,16 @@ export class Sequence implements Generation {
     this.#decoder = decoderOf(this.#options)
     this.#prefill = []
     this.#prefillLikeliest = []
+    this.#prefillTopTokens = []
     this.lastTokenAt = null
     this.#firstTokenAt = null
   }
 
   /** A prompt token with its log-probability; null for the first. */
-  addPrefill(id: number, logprob: number | null, likeliest = false): void {
+  addPrefill(id: number, logprob: number | null, likeliest = false, top: readonly ScoredToken[] = []): void {
     this.#prefillLikeliest.push(likeliest)
+    const describe = (scored: ScoredToken) => describeToken(this.#options.tokenizer, scored.id, scored.logprob)
+    this.#prefillTopTokens.push(top.map(describe))
     this.#prefill.push(describeToken(this.#options.tokenizer, id, logprob))
   }
 
@@ -137,6 +142,7 @@ export class Sequence implements Generation {
       promptTokens: this.promptTokens,
       prefill: this.#prefill,
       prefillLikeliest: this.#prefillLikeliest,
+      prefillTopTokens: this.#prefillTopTokens,
       timings: this.timings(now),
     })
     this.#settle = null

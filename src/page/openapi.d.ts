@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same, in the form that older clients of text-generation-inference send to `/` */
+        post: operations["generateCompatibly"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/generate_stream": {
         parameters: {
             query?: never;
@@ -49,6 +66,74 @@ export interface paths {
         put?: never;
         /** Generate text at a chosen rank, token by token */
         post: operations["generateStream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Texts after prompts, as OpenAI has it */
+        post: operations["createCompletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/chat/completions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The next message of a chat, as OpenAI has it */
+        post: operations["createChatCompletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The base model and the adapters that serve */
+        get: operations["listModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of the models, also with a rank, as `name:r4` */
+        get: operations["retrieveModel"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -416,6 +501,338 @@ export interface components {
                 details?: boolean | null;
             } | null;
         };
+        /** @description Unknown fields are ignored */
+        CompletionRequestInput: {
+            /** @description An adapter or the base model, with or without a rank: `e2e`, `e2e:r4`; by default the default adapter */
+            model?: string | null;
+            /**
+             * @description A rank of the adapter, `max`, `auto`, `0` or `base`; or write it into the model, as `name:r4`
+             * @example 4
+             * @example max
+             * @example auto
+             */
+            rank?: number | string | null;
+            /** @description For rank `auto`: the share of the best validation quality that is good enough (default 0.99) */
+            min_quality?: number | null;
+            /** @description So many texts for each prompt (default 1) */
+            n?: number | null;
+            /** @description Answer with server-sent events, ended by `data: [DONE]` */
+            stream?: boolean | null;
+            stream_options?: ({
+                /** @description One more event before the end tells the usage */
+                include_usage?: boolean | null;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+            /** @description Default 1, as OpenAI has it; 0 is greedy */
+            temperature?: number | null;
+            /** @description Sample from the likeliest tokens of this total probability */
+            top_p?: number | null;
+            /** @description Sample from the k likeliest; 0 and -1 are all of them */
+            top_k?: number | null;
+            /** @description Sample from tokens at least this share as likely as the likeliest */
+            min_p?: number | null;
+            /** @description Subtracted for each time a token was generated */
+            frequency_penalty?: number | null;
+            /** @description Subtracted once for a token that was generated */
+            presence_penalty?: number | null;
+            /** @description Above 1 makes tokens of prompt and output rarer */
+            repetition_penalty?: number | null;
+            /** @description No run of so many tokens comes twice */
+            no_repeat_ngram_size?: number | null;
+            /** @description The same seed gives the same texts */
+            seed?: number | null;
+            /** @description Generation ends at the first of these texts, which is left out */
+            stop?: (string | string[]) | null;
+            /** @description Keep only the last so many prompt tokens */
+            truncate_prompt_tokens?: number | null;
+            /** @description `false` is greedy, as text-generation-inference has it */
+            do_sample?: boolean | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            ignore_eos?: false | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            min_tokens?: 0 | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            stop_token_ids?: never[] | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            use_beam_search?: false | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            logit_bias?: Record<string, never> | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            response_format?: {
+                type: "text";
+            } | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            prompt_logprobs?: 0 | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            structured_outputs?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_json?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_regex?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_choice?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_grammar?: null;
+            /** @description A text, its token ids, or several of either */
+            prompt: string | number[] | string[] | number[][];
+            /** @description Default 16; 0 with `echo` scores the prompt */
+            max_tokens?: number | null;
+            /** @description Sample so many and give the `n` likeliest by token; not when streaming */
+            best_of?: number | null;
+            /** @description Put the prompt before the text, and its tokens before the log-probabilities */
+            echo?: boolean | null;
+            /** @description Tell the tokens and so many likeliest ones */
+            logprobs?: number | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            suffix?: "" | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Unknown fields are ignored */
+        ChatCompletionRequestInput: {
+            /** @description An adapter or the base model, with or without a rank: `e2e`, `e2e:r4`; by default the default adapter */
+            model?: string | null;
+            /**
+             * @description A rank of the adapter, `max`, `auto`, `0` or `base`; or write it into the model, as `name:r4`
+             * @example 4
+             * @example max
+             * @example auto
+             */
+            rank?: number | string | null;
+            /** @description For rank `auto`: the share of the best validation quality that is good enough (default 0.99) */
+            min_quality?: number | null;
+            /** @description So many texts for each prompt (default 1) */
+            n?: number | null;
+            /** @description Answer with server-sent events, ended by `data: [DONE]` */
+            stream?: boolean | null;
+            stream_options?: ({
+                /** @description One more event before the end tells the usage */
+                include_usage?: boolean | null;
+            } & {
+                [key: string]: unknown;
+            }) | null;
+            /** @description Default 1, as OpenAI has it; 0 is greedy */
+            temperature?: number | null;
+            /** @description Sample from the likeliest tokens of this total probability */
+            top_p?: number | null;
+            /** @description Sample from the k likeliest; 0 and -1 are all of them */
+            top_k?: number | null;
+            /** @description Sample from tokens at least this share as likely as the likeliest */
+            min_p?: number | null;
+            /** @description Subtracted for each time a token was generated */
+            frequency_penalty?: number | null;
+            /** @description Subtracted once for a token that was generated */
+            presence_penalty?: number | null;
+            /** @description Above 1 makes tokens of prompt and output rarer */
+            repetition_penalty?: number | null;
+            /** @description No run of so many tokens comes twice */
+            no_repeat_ngram_size?: number | null;
+            /** @description The same seed gives the same texts */
+            seed?: number | null;
+            /** @description Generation ends at the first of these texts, which is left out */
+            stop?: (string | string[]) | null;
+            /** @description Keep only the last so many prompt tokens */
+            truncate_prompt_tokens?: number | null;
+            /** @description `false` is greedy, as text-generation-inference has it */
+            do_sample?: boolean | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            ignore_eos?: false | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            min_tokens?: 0 | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            stop_token_ids?: never[] | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            use_beam_search?: false | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            logit_bias?: Record<string, never> | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            response_format?: {
+                type: "text";
+            } | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            prompt_logprobs?: 0 | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            structured_outputs?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_json?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_regex?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_choice?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            guided_grammar?: null;
+            messages: ({
+                /**
+                 * @description Whose turn it is
+                 * @enum {string}
+                 */
+                role: "system" | "developer" | "user" | "assistant";
+                content?: (string | ({
+                    /** @constant */
+                    type: "text";
+                    text: string;
+                } & {
+                    [key: string]: unknown;
+                })[]) | null;
+                name?: string | null;
+                /**
+                 * @description Not implemented: only a value that changes nothing is accepted
+                 * @enum {unknown}
+                 */
+                tool_calls?: never[] | null;
+                /**
+                 * @description Not implemented: only a value that changes nothing is accepted
+                 * @enum {unknown}
+                 */
+                function_call?: null;
+            } & {
+                [key: string]: unknown;
+            })[];
+            /** @description Older name of `max_completion_tokens` */
+            max_tokens?: number | null;
+            /** @description At most so many new tokens; by default as many as the model has positions for */
+            max_completion_tokens?: number | null;
+            /** @description Tell the tokens with their log-probabilities */
+            logprobs?: boolean | null;
+            /** @description And so many likeliest ones in each place */
+            top_logprobs?: number | null;
+            /** @description Open the assistant's turn (default true) */
+            add_generation_prompt?: boolean | null;
+            /** @description Further variables of the template */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            tools?: never[] | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            tool_choice?: "none" | "auto" | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            functions?: never[] | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            function_call?: "none" | "auto" | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            modalities?: [
+                "text"
+            ] | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            audio?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            web_search_options?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            chat_template?: null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            continue_final_message?: false | null;
+            /**
+             * @description Not implemented: only a value that changes nothing is accepted
+             * @enum {unknown}
+             */
+            documents?: never[] | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description RFC 9457 problem details; facts of the failure are further members */
         Problem: {
             /** @description What clients switch on, `urn:dylora:problem:<code>` */
@@ -443,6 +860,18 @@ export interface components {
             }[];
         } & {
             [key: string]: unknown;
+        };
+        OpenAiError: {
+            error: {
+                /** @description What happened, with expected and got */
+                message: string;
+                /** @enum {string} */
+                type: "invalid_request_error" | "authentication_error" | "permission_error" | "not_found_error" | "rate_limit_error" | "server_error";
+                /** @description The field that it is about */
+                param: string | null;
+                /** @description What clients switch on */
+                code: string | null;
+            };
         };
         /** @description Percentiles in milliseconds, since the start */
         Latency: {
@@ -738,6 +1167,172 @@ export interface components {
             default_adapter: string | null;
             /** @description Names of those that serve */
             adapters: string[];
+            /** @description As text-generation-inference tells it, like what follows: the base model */
+            model_id: string;
+            model_sha: string;
+            /** @enum {string} */
+            model_device_type: "cpu" | "cuda";
+            router: string;
+            max_concurrent_requests: number;
+            max_best_of: number;
+            max_stop_sequences: number;
+            max_input_tokens: number;
+            max_total_tokens: number;
+            max_client_batch_size: number;
+        };
+        CompletionLogprobs: {
+            tokens: string[];
+            /** @description Null for the first token of an echoed prompt */
+            token_logprobs: (number | null)[];
+            /** @description The likeliest tokens, and the one taken */
+            top_logprobs: ({
+                [key: string]: number;
+            } | null)[];
+            /** @description Where each token begins, in characters (code points) */
+            text_offset: number[];
+        };
+        ChatLogprobs: {
+            content: {
+                token: string;
+                /** @description Natural logarithm */
+                logprob: number;
+                /** @description UTF-8; a character may be spread over tokens */
+                bytes: number[];
+                top_logprobs: {
+                    token: string;
+                    /** @description Natural logarithm */
+                    logprob: number;
+                    /** @description UTF-8; a character may be spread over tokens */
+                    bytes: number[];
+                }[];
+            }[];
+            refusal: null;
+        };
+        Usage: {
+            /** @description Of each prompt once, with the tokens that the adapter puts around it */
+            prompt_tokens: number;
+            /** @description Of all texts, with `best_of` of those too that were not the best */
+            completion_tokens: number;
+            total_tokens: number;
+        };
+        /** @description Which weights answered, and why these */
+        ServedBy: {
+            /** @description The adapter that answered; null is the bare base model */
+            adapter_id: string | null;
+            /** @description Over its factors and configuration */
+            adapter_digest: string | null;
+            /** @description The rank that answered; 0 is the base model */
+            rank: number;
+            /** @description The rank as asked for */
+            rank_requested: number | ("max" | "auto");
+            /**
+             * @description Why this rank answered
+             * @enum {string}
+             */
+            rank_reason: "requested" | "max" | "default" | "auto" | "no_curve" | "base" | "max_rank" | "pressure";
+            /** @description The adapter that was asked for, where its canary answered */
+            canary_of?: string;
+            /**
+             * @description The tokens will be scored again at the highest rank, for the metrics
+             * @constant
+             */
+            shadow?: true;
+        };
+        Completion: {
+            id: string;
+            /** @description Seconds since 1970 */
+            created: number;
+            /** @description As it was asked for */
+            model: string;
+            /** @constant */
+            object: "text_completion";
+            choices: {
+                /** @description Texts of the first prompt come first */
+                index: number;
+                text: string;
+                logprobs: components["schemas"]["CompletionLogprobs"] | null;
+                /** @description In a stream, null before the last event of this text */
+                finish_reason: ("stop" | "length") | null;
+                /** @description The seed of the sampling; null when greedy */
+                seed?: number | null;
+            }[];
+            /** @description In a stream only with `stream_options.include_usage`, in the last event */
+            usage?: components["schemas"]["Usage"] | null;
+            dylora: components["schemas"]["ServedBy"];
+        };
+        ChatCompletion: {
+            id: string;
+            /** @description Seconds since 1970 */
+            created: number;
+            /** @description As it was asked for */
+            model: string;
+            /** @constant */
+            object: "chat.completion";
+            choices: {
+                index: number;
+                logprobs: components["schemas"]["ChatLogprobs"] | null;
+                /** @description The seed of the sampling; null when greedy */
+                seed?: number | null;
+                message: {
+                    /** @constant */
+                    role: "assistant";
+                    content: string;
+                    refusal: null;
+                };
+                /** @enum {string} */
+                finish_reason: "stop" | "length";
+            }[];
+            usage: components["schemas"]["Usage"];
+            dylora: components["schemas"]["ServedBy"];
+        };
+        ChatCompletionChunk: {
+            id: string;
+            /** @description Seconds since 1970 */
+            created: number;
+            /** @description As it was asked for */
+            model: string;
+            /** @constant */
+            object: "chat.completion.chunk";
+            choices: {
+                index: number;
+                logprobs: components["schemas"]["ChatLogprobs"] | null;
+                /** @description The seed of the sampling; null when greedy */
+                seed?: number | null;
+                delta: {
+                    /** @constant */
+                    role?: "assistant";
+                    content?: string;
+                };
+                finish_reason: ("stop" | "length") | null;
+            }[];
+            usage?: components["schemas"]["Usage"] | null;
+            dylora: components["schemas"]["ServedBy"];
+        };
+        Model: {
+            id: string;
+            /** @constant */
+            object: "model";
+            /** @description Seconds since 1970, when this server started */
+            created: number;
+            owned_by: string;
+            /** @description The base model */
+            root: string;
+            /** @description For an adapter, the base model */
+            parent: string | null;
+            /** @description Prompt and generated tokens together */
+            max_model_len: number;
+            /** @description Null for the base model; `/adapters/{id}` tells more */
+            dylora: {
+                digest: string;
+                /** @description What `rank` may be, beside `max`, `auto` and `base`; write `name:r4` for 4 */
+                ranks: number[];
+                is_default: boolean;
+            } | null;
+        };
+        ModelList: {
+            /** @constant */
+            object: "list";
+            data: components["schemas"]["Model"][];
         };
     };
     responses: never;
@@ -793,6 +1388,108 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Generation"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description The body is not JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such adapter */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared as JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value, a rank or an unknown key is not allowed; names what is */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests wait; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure here; says nothing but the request id */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not ready, or shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    generateCompatibly: {
+        parameters: {
+            query?: {
+                /** @description A rank that the adapter was trained for, `max` (the default), `auto` (the smallest that is good enough), or `0` or `base` */
+                rank?: string;
+                /** @description Name of the adapter (see `GET /adapters`), or of the base model for none */
+                adapter_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GenerateInput"];
+            };
+        };
+        responses: {
+            /** @description The text in a list of one; or, with `stream` in the body, what `/generate_stream` gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"][];
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
@@ -967,6 +1664,243 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createCompletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompletionRequestInput"];
+            };
+        };
+        responses: {
+            /** @description The texts; with `stream`, events with the same objects in pieces, ended by `data: [DONE]`; a failure is an event with `error` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Completion"];
+                    "text/event-stream": components["schemas"]["Completion"];
+                };
+            };
+            /** @description Not JSON, or a value, a rank or an unimplemented field that is not allowed; names what is */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body is not declared as JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Too many requests wait; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure here; says nothing but the request id */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Not ready, or shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    createChatCompletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatCompletionRequestInput"];
+            };
+        };
+        responses: {
+            /** @description The texts; with `stream`, events with the same objects in pieces, ended by `data: [DONE]`; a failure is an event with `error` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatCompletion"];
+                    "text/event-stream": components["schemas"]["ChatCompletionChunk"];
+                };
+            };
+            /** @description Not JSON, or a value, a rank or an unimplemented field that is not allowed; names what is */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The body is not declared as JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Too many requests wait; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description A failure here; says nothing but the request id */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Not ready, or shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    listModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The base first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+        };
+    };
+    retrieveModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of an adapter or of the base model */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The model */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A rank that it does not have */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description No such model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
                 };
             };
         };

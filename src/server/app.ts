@@ -1,9 +1,18 @@
 /** The whole service on one screen: `buildApp` is pure, everything it needs is handed in. */
 import { randomUUID } from 'node:crypto'
-import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify'
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import type { ChatTemplate } from '../dylora/chat-template.ts'
 import { type EvaluationLimits, Evaluations } from './evaluations.ts'
 import { LatencyBook, latencyListeners } from './latency.ts'
+import { isOpenAiPath, sendOpenAiError } from './openai/openai-error.ts'
 import { gracefulClose } from './plugins/graceful-close.ts'
 import { metrics } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
@@ -14,6 +23,8 @@ import { adapterRoutes } from './routes/adapters.ts'
 import { evaluateRoutes } from './routes/evaluate.ts'
 import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
+import { openAiRoutes } from './routes/openai.ts'
+import { openAiModelRoutes } from './routes/openai-models.ts'
 import { pageRoutes } from './routes/page.ts'
 import { listen, type ServiceInfo, type Serving } from './serving.ts'
 import { ShadowEvaluation } from './shadow-evaluation.ts'
@@ -26,6 +37,8 @@ export interface AppOptions {
   readonly logger: FastifyBaseLogger
   readonly bodyLimitBytes: number
   readonly vllmMetrics?: boolean
+  /** Null where the base model has none. */
+  readonly chatTemplate?: ChatTemplate | null
   readonly evaluation?: Partial<EvaluationLimits>
   /** A stream that is quiet for so long gets a comment. */
   readonly heartbeatMs?: number
@@ -45,6 +58,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     heartbeatMs = 15_000,
     receiveTimeoutMs = 60_000,
     pageDirectory = null,
+    chatTemplate = null,
   } = options
   const app = fastify({
     loggerInstance: options.logger,
@@ -55,7 +69,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // Node exchanges the two limits where that for the headers is the longer one.
     http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: Math.min(receiveTimeoutMs, 10_000) },
     genReqId: ({ headers }) => givenRequestId(headers['x-request-id']) ?? randomUUID(),
-    frameworkErrors: sendProblem,
+    frameworkErrors: sendFailure,
     // A key named __proto__ is an unknown key like any other, and refused as one.
     onProtoPoisoning: 'ignore',
     onConstructorPoisoning: 'ignore',
@@ -64,7 +78,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   })
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  app.setErrorHandler(sendProblem)
+  app.setErrorHandler(sendFailure)
   // JSON is all that a body may be.
   app.removeContentTypeParser('text/plain')
 
@@ -82,11 +96,19 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook('preClose', async () => shadows.close())
   await app.register(metrics, { engine, evaluations, shadows, info, vllmAliases: vllmMetrics })
   await app.register(generateRoutes, { engine, heartbeatMs })
+  await app.register(openAiRoutes, { engine, info, chatTemplate, heartbeatMs })
+  await app.register(openAiModelRoutes, { engine, info })
   await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })
   await app.register(healthRoutes, { engine, info, notReadyBecause })
   await app.register(pageRoutes, { directory: pageDirectory })
   return app
+}
+
+/** Each family of clients gets failures in its own shape, also where no route is reached. */
+function sendFailure(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (isOpenAiPath(request.url)) sendOpenAiError(error, request, reply)
+  else sendProblem(error, request, reply)
 }
 
 /** A caller's own id is kept when it is harmless in logs and headers. */

@@ -27,7 +27,8 @@ const count = z
   .min(0)
   .max(2 ** 31)
 
-const served = {
+/** Which weights answered, as it is told. */
+export const served = {
   adapter_id: z.string().nullable().describe('The adapter that answered; null is the bare base model'),
   adapter_digest: z.string().nullable().describe('Over its factors and configuration'),
   rank: count.describe('The rank that answered; 0 is the base model'),
@@ -90,7 +91,7 @@ export const StreamEvent = z
 export type Generation = z.infer<typeof Generation>
 export type StreamEvent = z.infer<typeof StreamEvent>
 
-const servedOf = (from: Served) => ({
+export const servedOf = (from: Served) => ({
   adapter_id: from.adapterId,
   adapter_digest: from.adapterDigest,
   rank: from.rank,

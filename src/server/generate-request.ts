@@ -4,8 +4,11 @@ import { errors } from '../errors.ts'
 import type { BeamSearchParameters, GenerateRequest, SamplingParameters } from '../inference/request.ts'
 import { rankOf } from './rank-parameter.ts'
 
+/** Stop texts of one request. */
+export const maxStopTexts = 16
+
 const limits = {
-  stop: 16,
+  stop: maxStopTexts,
   stopLength: 256,
   newTokens: 1_000_000,
   topK: 1_000_000,

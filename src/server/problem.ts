@@ -173,12 +173,17 @@ const sentence = ({ detail, pointer, parameter }: { detail: string; pointer?: st
 const escapePointer = (key: string): string =>
   key.slice(0, shown.characters).replaceAll('~', '~0').replaceAll('/', '~1')
 
+/** Logs what is our fault, and says when to come back. */
+export function tellFailure(error: unknown, status: number, request: FastifyRequest, reply: FastifyReply): void {
+  if (status >= 500 && status !== 503) request.log.error({ err: error }, 'request failed')
+  const retryAfter = RETRY_AFTER[status]
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+}
+
 /** The application's error handler: logs 5xx with the error, sends the document. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error, request.id)
-  if (problem.status >= 500 && problem.status !== 503) request.log.error({ err: error }, 'request failed')
-  const retryAfter = RETRY_AFTER[problem.status]
-  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  tellFailure(error, problem.status, request, reply)
   // Serialised here, so that no response schema of the route can get in the way of its failures.
   reply
     .code(problem.status)

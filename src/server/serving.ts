@@ -1,5 +1,6 @@
 /** What the HTTP layer needs of the engine, and what it is told about the process it runs in. */
 import type { EventEmitter } from 'node:events'
+import type { Tokenizer } from '../dylora/tokenizer.ts'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
 import type { EngineStats } from '../inference/engine.ts'
 import type { EngineEvents } from '../inference/engine-events.ts'
@@ -10,6 +11,7 @@ export interface Serving extends EventEmitter<EngineEvents> {
   submit(request: GenerateRequest): Generation
   check(request: GenerateRequest): Served
   readonly stats: EngineStats
+  readonly tokenizer: Pick<Tokenizer, 'encode' | 'decode' | 'tokenBytes'>
   readonly registry: Pick<AdapterRegistry, 'list' | 'get' | 'defaultAdapter' | 'allowedRanks'>
 }
 

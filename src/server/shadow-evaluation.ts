@@ -73,12 +73,12 @@ export class ShadowEvaluation extends EventEmitter<ShadowEvents> {
 
 /** The same prompt, with the tokens of the answer after it. */
 const shadowOf = (
-  { inputs, truncate }: GenerateRequest,
+  { inputs, inputIds, truncate }: GenerateRequest,
   { tokens }: GenerateResult,
   adapterId: string,
   signal: AbortSignal,
 ): GenerateRequest => ({
-  ...{ inputs, truncate, adapterId, signal, rank: 'max', priority: 'background' },
+  ...{ inputs, inputIds, truncate, adapterId, signal, rank: 'max', priority: 'background' },
   ...{ scored: tokens.map(({ id }) => id), maxNewTokens: 1, sampling: greedySampling, stop: [] },
 })
 

@@ -5,6 +5,9 @@ const heartbeat = ': still here\n\n'
 /** One event; JSON has no line breaks of its own, so one data line is enough. */
 export const sseData = (value: unknown): string => `data:${JSON.stringify(value)}\n\n`
 
+/** The same with a blank after the colon, which those who read OpenAI's streams line by line expect. */
+export const sseField = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`
+
 /**
  * Passes the events on, and a comment whenever none came for so long, so that proxies keep the connection open.
  * Ends the source when the reader leaves.

@@ -30,6 +30,10 @@ export const openapi = fp<OpenApiOptions>(
         servers: [{ url: '/' }],
         tags: [
           { name: 'inference', description: 'Text, at a rank' },
+          {
+            name: 'openai',
+            description: 'The same for clients of OpenAI and vLLM; errors are `{error: {message, type, param, code}}`',
+          },
           { name: 'adapters', description: 'What each rank is worth and costs' },
           { name: 'operation', description: 'For orchestrators and dashboards' },
         ],

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
 import { errors } from '../../errors.ts'
 import type { GenerateRequest, Generation as Running } from '../../inference/request.ts'
 import { disconnectSignal } from '../disconnect.ts'
@@ -66,6 +67,29 @@ export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app
       },
     },
     (request, reply) => (request.body.stream === true ? stream : whole)(request, reply, options),
+  )
+  app.post(
+    '/',
+    {
+      schema: {
+        operationId: 'generateCompatibly',
+        summary: 'The same, in the form that older clients of text-generation-inference send to `/`',
+        tags: ['inference'],
+        querystring: GenerateQuery,
+        body: Generate,
+        response: {
+          200: {
+            description: 'The text in a list of one; or, with `stream` in the body, what `/generate_stream` gives',
+            content: { 'application/json': { schema: z.array(Generation).length(1) }, ...eventStream.content },
+          },
+          ...failures,
+        },
+      },
+    },
+    async (request, reply) => {
+      if (request.body.stream === true) return stream(request, reply, options)
+      return [await whole(request, reply, options)]
+    },
   )
   app.post(
     '/generate_stream',

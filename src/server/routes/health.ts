@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { errors } from '../../errors.ts'
+import { maxStopTexts } from '../generate-request.ts'
 import { problemResponse } from '../problem.ts'
 import type { ServiceInfo, Serving } from '../serving.ts'
 
@@ -36,6 +37,16 @@ const Info = z
     limits: z.record(z.string(), z.number()),
     default_adapter: z.string().nullable(),
     adapters: z.array(z.string()).describe('Names of those that serve'),
+    model_id: z.string().describe('As text-generation-inference tells it, like what follows: the base model'),
+    model_sha: z.string(),
+    model_device_type: z.enum(['cpu', 'cuda']),
+    router: z.string(),
+    max_concurrent_requests: count,
+    max_best_of: count,
+    max_stop_sequences: count,
+    max_input_tokens: count,
+    max_total_tokens: count,
+    max_client_batch_size: count,
   })
   .meta({ id: 'Info' })
 
@@ -104,5 +115,23 @@ function describe({ registry }: Serving, info: ServiceInfo): z.infer<typeof Info
       .list()
       .filter(({ state }) => state === 'serving')
       .map(({ name }) => name),
+    ...forTgi(info),
+  }
+}
+
+/** What clients of text-generation-inference read. */
+function forTgi({ baseModel, device, limits }: ServiceInfo) {
+  const { max_batch_size: batch = 1, max_waiting_requests: waiting = 0 } = limits
+  return {
+    model_id: baseModel.name,
+    model_sha: baseModel.digest,
+    model_device_type: device.kind,
+    router: 'dylora-serve',
+    max_concurrent_requests: batch + waiting,
+    max_best_of: batch,
+    max_stop_sequences: maxStopTexts,
+    max_input_tokens: baseModel.positions,
+    max_total_tokens: baseModel.positions + 1,
+    max_client_batch_size: 1,
   }
 }
