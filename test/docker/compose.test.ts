@@ -9,6 +9,7 @@ const Service = z.strictObject({
   image: z.string().regex(/^[\w./-]+:[\w.-]+$/, 'expected a pinned image'),
   build: z.strictObject({ context: z.literal('..'), target: z.enum(['cpu', 'cuda']) }).optional(),
   command: z.array(z.string()).optional(),
+  env_file: z.array(z.strictObject({ path: z.string(), required: z.literal(false) })).optional(),
   environment: z.record(z.string(), z.string()).optional(),
   ports: z
     .array(z.string().regex(/^127\.0\.0\.1:(\$\{PORT:-8080\}|\d+):\d+$/, 'expected a port of the loopback'))
@@ -138,6 +139,18 @@ t.test('secrets come from the environment, and all of them are in the example', 
   for (const [, line = ''] of text.matchAll(/^(.*(?:PASSWORD|_KEY|KEYS|SECRET).*)$/gm))
     t.match(line, /\$\{\w+:\?/, line)
   t.match(textOf('.gitignore'), 'docker/.env')
+})
+
+t.test('any other setting may come from a file that git leaves out', async (t) => {
+  const [file] = compose.services.server?.env_file ?? []
+  t.match(textOf('.gitignore'), `docker/${file?.path}`)
+  const example = textOf(`docker/${file?.path}.example`)
+  const names = [...example.matchAll(/^# (\w+)=/gm)].map(([, name = '']) => name)
+  t.ok(names.length > 0)
+  t.same(
+    names.filter((name) => !knownSettings.has(name)),
+    [],
+  )
 })
 
 t.test('the GPU file gives the server a device and nothing else', async (t) => {
