@@ -107,13 +107,14 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
     axes: [
       {
         ...axis,
+        size: 32,
         ...(props.xLabel !== undefined && { label: props.xLabel, labelSize: 20, labelGap: 0 }),
         values: (_chart, splits) => splits.map((split) => (split === null ? '' : props.formatX(split))),
         ...(!timeX && { incrs: [1, 2, 4, 8, 16, 32, 64, 128] }),
       },
       { ...axis, size: 64, values: (_chart, splits) => splits.map((split) => props.format(split)) },
     ],
-    series: [{}, ...lines.flatMap((line) => seriesOf(line, color))],
+    series: [{}, ...lines.flatMap((line) => seriesOf(line, color, !timeX))],
     bands: bandsOf(lines, color),
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false },
@@ -131,6 +132,7 @@ const dashes: Readonly<Record<NonNullable<Line['style']>, number[]>> = {
 function seriesOf(
   { label, color: number, style = 'solid', band, spanGaps = false }: Line,
   color: (name: string) => string,
+  marked: boolean,
 ): uPlot.Series[] {
   const stroke = color(`--c${number}`)
   const line: uPlot.Series = {
@@ -140,7 +142,7 @@ function seriesOf(
     dash: dashes[style],
     spanGaps,
     points: {
-      show: style === 'points' || isSparse,
+      show: style === 'points' || (marked && isSparse),
       filter: loneValues,
       size: style === 'points' ? 9 : 6,
       fill: stroke,

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import type { Adapter, Latency } from './api.ts'
 import { Chart, Legend, type Line } from './chart.tsx'
-import { formatCount, formatMs } from './format.ts'
+import { formatCount, formatTick } from './format.ts'
 import { allRanks, isWide, rankOf } from './rank-axis.ts'
 
 const latencies = {
@@ -48,7 +48,15 @@ export function LatencyFigure({ adapter, compared }: { readonly adapter: Adapter
         <>
           <Chart
             description={`${latencies[kind]} of ${adapter.id} by rank; the table below has every number`}
-            {...{ x, lines, format: formatMs, formatX: String, xLabel: 'rank', logX: isWide(x), fromZero: true }}
+            {...{
+              x,
+              lines,
+              format: (ms) => `${formatTick(ms)} ms`,
+              formatX: String,
+              xLabel: 'rank',
+              logX: isWide(x),
+              fromZero: true,
+            }}
             marked={adapter.auto?.rank ?? null}
           />
           <Legend lines={lines} />

@@ -1,7 +1,7 @@
 /** The last minutes: load, speed, batches, cache, and adapters that come and go. */
 import type { AdapterEvent } from './adapter-events.ts'
 import { Chart, type Line } from './chart.tsx'
-import { formatShare, formatTime, formatValue, shortDigest } from './format.ts'
+import { formatShare, formatTick, formatTime, formatValue, shortDigest } from './format.ts'
 import { keptSeconds, type LivePoint } from './live-history.ts'
 import type { Service } from './service.ts'
 
@@ -11,6 +11,8 @@ interface Gauge {
   readonly title: string
   readonly lines: readonly { readonly field: Field; readonly label: string }[]
   readonly format: (value: number) => string
+  /** On the axis, where it is another. */
+  readonly tick?: (value: number) => string
 }
 
 const whole = (value: number): string => (Number.isInteger(value) ? String(value) : value.toFixed(1))
@@ -24,7 +26,12 @@ const gauges: readonly Gauge[] = [
     ],
     format: whole,
   },
-  { title: 'Tokens a second', lines: [{ field: 'tokensPerSecond', label: 'generated' }], format: formatValue },
+  {
+    title: 'Tokens a second',
+    lines: [{ field: 'tokensPerSecond', label: 'generated' }],
+    format: formatValue,
+    tick: formatTick,
+  },
   {
     title: 'Batch',
     lines: [
@@ -59,7 +66,7 @@ export function LivePanel({ history, events, service }: LivePanelProps) {
 }
 
 function GaugeFigure({ gauge, history }: { readonly gauge: Gauge; readonly history: readonly LivePoint[] }) {
-  const { title, format } = gauge
+  const { title, format, tick = format } = gauge
   const latest = history.at(-1)
   const x = history.map(({ time }) => time)
   const lines = gauge.lines.map(
@@ -87,7 +94,7 @@ function GaugeFigure({ gauge, history }: { readonly gauge: Gauge; readonly histo
       </dl>
       <Chart
         description={`${title} over the last minutes`}
-        {...{ x, lines, format, lastSeconds: keptSeconds, fromZero: true, height: 150 }}
+        {...{ x, lines, format: tick, lastSeconds: keptSeconds, fromZero: true, height: 150 }}
         formatX={(time) => formatTime(new Date(time * 1000)).slice(0, 5)}
       />
     </figure>

@@ -39,12 +39,18 @@ export const pointAt = (rank: Rank | undefined, key: string): Quality | undefine
 
 export const baselineAt = (rank: Rank | undefined, key: string) => rank?.baselines.find((point) => keyOf(point) === key)
 
+/** Why `auto` takes what it does not take for its quality. */
+const otherReasons: Readonly<Record<string, string>> = {
+  no_curve: 'the highest: this adapter carries no validation curve',
+  max_rank: 'the highest that its operator allows here',
+}
+
 /** Why `auto` takes the rank that it takes, in a sentence. */
 export function autoSentence(adapter: Adapter, minQuality: number): string {
   const { auto, ranks } = adapter
   if (auto === null) return ''
-  if (auto.reason !== 'auto')
-    return `auto takes rank ${auto.rank}, the highest: this adapter carries no validation curve.`
+  const otherwise = otherReasons[auto.reason]
+  if (otherwise !== undefined) return `auto takes rank ${auto.rank}, ${otherwise}.`
   const primary = measurementsOf(adapter).find(({ primary: reads, split }) => reads && split === 'validation')
   if (primary === undefined) return `auto takes rank ${auto.rank}.`
   const points = ranks.filter(({ rank }) => rank > 0).flatMap((rank) => pointAt(rank, primary.key) ?? [])
@@ -59,4 +65,15 @@ export function autoSentence(adapter: Adapter, minQuality: number): string {
     `(${primary.split}), ${taken ? formatValue(taken.value) : '?'}, is within ${+(100 * minQuality).toFixed(2)}\u00a0% of the best, ` +
     `${formatValue(best)}.`
   )
+}
+
+/** What the operator says of its ranks, in a sentence; empty where that is nothing. */
+export function policySentence({
+  policy: { default_rank: byDefault, max_rank: highest },
+}: Pick<Adapter, 'policy'>): string {
+  const said = [
+    ...(byDefault === undefined ? [] : [`a request that names no rank gets ${byDefault}`]),
+    ...(highest === undefined ? [] : [`no rank above ${highest} is served`]),
+  ]
+  return said.length === 0 ? '' : ` By its policy, ${said.join(', and ')}.`
 }

@@ -12,6 +12,7 @@ import {
   measurementName,
   measurementsOf,
   pointAt,
+  policySentence,
 } from './quality-curve.ts'
 import { allRanks, isWide, rankOf } from './rank-axis.ts'
 import { RankTable } from './rank-table.tsx'
@@ -233,6 +234,7 @@ function AutoChoice({ adapter, minQuality, setMinQuality }: AutoChoiceProps) {
     <div class="auto">
       <p role="status">
         <strong>{autoSentence(adapter, minQuality)}</strong>
+        {policySentence(adapter)}
       </p>
       {primary && (
         <label>

@@ -21,11 +21,12 @@ export function RunCard({ run, reference }: { readonly run: Run; readonly refere
         {name}
         {taken} <span class="muted">{states[run.state]}</span>
       </h2>
-      {run.failure === null ? (
+      {(run.failure === null || run.text !== '') && (
         <p class="text">
           <Words run={run} reference={reference} />
         </p>
-      ) : (
+      )}
+      {run.failure !== null && (
         <p class="notice" role="alert">
           {run.failure}
         </p>

@@ -71,16 +71,23 @@ async function follow(
     for await (const event of generateStream(rank, body, signal)) {
       change((run) => withToken(run, event, performance.now() - begun))
     }
-    change((run) => ({ ...run, state: 'done' }))
+    change(ended)
   } catch (error) {
-    const failure = failureOf(error)
-    change((run) => (signal.aborted ? { ...run, state: 'stopped' } : { ...run, state: 'failed', failure }))
+    change((run) =>
+      signal.aborted ? { ...run, state: 'stopped' } : { ...run, state: 'failed', failure: failureOf(error, run) },
+    )
   }
 }
 
-function failureOf(error: unknown): string {
+const brokenOff = 'The answer broke off: the connection was lost.'
+
+/** The stream is at its end: whole only if the last event, which brings the details, came. */
+export const ended = (run: Run): Run =>
+  run.details === null ? { ...run, state: 'failed', failure: brokenOff } : { ...run, state: 'done' }
+
+function failureOf(error: unknown, { tokens }: Run): string {
   if (error instanceof Refusal) return `Refused (${error.status}): ${error.message}`
-  return 'The server does not answer.'
+  return tokens > 0 ? brokenOff : 'The server does not answer.'
 }
 
 /** The run that the others are compared with: of the highest rank. */

@@ -15,9 +15,9 @@ import {
 import { keptSeconds, livePoint, type Scrape, withPoint } from '../../src/page/live-history.ts'
 import { parametersOf } from '../../src/page/parameters.ts'
 import { parseMetrics, sumOf } from '../../src/page/prometheus-text.ts'
-import { autoSentence, measurementName, measurementsOf } from '../../src/page/quality-curve.ts'
+import { autoSentence, measurementName, measurementsOf, policySentence } from '../../src/page/quality-curve.ts'
 import { defaultRanks, offeredRanks } from '../../src/page/rank-options.ts'
-import { type Run, referenceOf, withToken } from '../../src/page/runs.ts'
+import { ended, type Run, referenceOf, withToken } from '../../src/page/runs.ts'
 import { EventParser } from '../../src/page/server-sent-events.ts'
 import { diffGrowing, diffWords, wordsOf } from '../../src/page/word-diff.ts'
 
@@ -172,6 +172,17 @@ t.test('the metric that auto reads comes first, and why it chose is said in its 
   )
   const bare = { ...e2e, auto: { rank: 3, reason: 'no_curve' } }
   t.equal(autoSentence(bare, 0.99), 'auto takes rank 3, the highest: this adapter carries no validation curve.')
+  const bounded = {
+    ...e2e,
+    auto: { rank: 1, reason: 'max_rank' },
+    policy: { max_rank: 1, default_rank: 'auto' as const },
+  }
+  t.equal(autoSentence(bounded, 0.99), 'auto takes rank 1, the highest that its operator allows here.')
+  t.equal(
+    policySentence(bounded),
+    ' By its policy, a request that names no rank gets auto, and no rank above 1 is served.',
+  )
+  t.equal(policySentence(e2e), '')
 })
 
 t.test('only settings that change something are sent', async (t) => {
@@ -204,6 +215,9 @@ t.test('a run grows token by token, and its last event settles the text', async 
   const one = withToken(fresh, event(' a'), 5)
   t.match(one, { text: ' a', tokens: 1, firstTokenMs: 5, totalMs: 5, state: 'streaming' })
   t.match(withToken(one, event('?', ' a é'), 9), { text: ' a é', tokens: 2, firstTokenMs: 5, totalMs: 9 })
+  t.match(ended(one), { state: 'failed', failure: /broke off/, text: ' a' }, 'without its last event it is not whole')
+  const details = { rank: 4 } as NonNullable<Run['details']>
+  t.match(ended({ ...one, details }), { state: 'done', failure: null })
 })
 
 t.test('the others are compared with the highest rank that answered', async (t) => {
