@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { bundled } from '../config.ts'
 import { errors } from '../errors.ts'
 import { baseDirectory } from './base-directory.ts'
+import { benchQuantization } from './bench-quantization.ts'
 import { report } from './bench-report.ts'
 import { benchServe } from './bench-serve.ts'
 import { benchTrain } from './bench-train.ts'
@@ -21,6 +22,7 @@ const spread = (rows: readonly object[]): Row[] => rows.map((row) => ({ ...row }
 
 const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Row[]>>> = {
   train: async ({ rounds, threads }) => spread(await benchTrain({ steps: rounds, threads })),
+  quantization: async ({ rounds, threads }) => spread(await benchQuantization({ rounds, threads })),
   serve: async (options) =>
     spread(await benchServe({ ...options, base: await baseDirectory(options.base, bundled.bases) })),
 }

@@ -4,12 +4,22 @@ import { type TargetModule, targetModules } from '../dylora/adapter.ts'
 import { readBaseModel } from '../dylora/base-model.ts'
 import { importCheckpoint } from '../dylora/import.ts'
 import { importLora } from '../dylora/lora-import.ts'
+import {
+  blockSizes,
+  formatName,
+  type Quantization,
+  type QuantizationFormat,
+  quantizationFormats,
+} from '../dylora/quantization.ts'
 import { errors } from '../errors.ts'
 
-const usage = `Usage: dylora import <checkpoint directory> --out <base directory>
+const usage = `Usage: dylora import <checkpoint directory> --out <base directory> [--quantize int8|int4 [--block-size 32]]
        dylora import --lora <directory or file> --base <base directory> --out <adapter directory> [options]
 
 The first reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model.
+
+  --quantize        store the matrices of layers and head in 8 or 4 bits; adapters of the float32 base fit it
+  --block-size      inputs that share a scale: 32, 64 or 128 (32)
 
 The second reads a LoRA of that base and writes an adapter, without running any of what is in it:
   - the directory of a PEFT LoRA (adapter_config.json with adapter_model.safetensors or .bin), which serves its own rank;
@@ -30,6 +40,8 @@ const options = {
   'target-modules': { type: 'string' },
   'prompt-prefix': { type: 'string' },
   'prompt-suffix': { type: 'string' },
+  quantize: { type: 'string' },
+  'block-size': { type: 'string' },
   help: { type: 'boolean' },
 } as const
 
@@ -39,16 +51,30 @@ export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
   if (values.help) return tell(usage)
   if (values.lora !== undefined) return runLora(values, positionals)
-  const stray = Object.keys(values).find((name) => name !== 'out')
+  const ofCheckpoints = ['out', 'quantize', 'block-size']
+  const stray = Object.keys(values).find((name) => !ofCheckpoints.includes(name))
   if (stray !== undefined) throw errors.validation(`--${stray}: expected --lora as well`)
   const [source, ...rest] = positionals
   if (source === undefined || rest.length > 0 || !values.out) throw errors.validation(usage)
-  const { base, notes } = await importCheckpoint(source, values.out)
-  return tell(...notes, `Imported ${source} to ${base.directory} (${base.digest})`)
+  const quantization = quantizationOf(values)
+  const { base, notes } = await importCheckpoint(source, values.out, quantization)
+  const stored = quantization === undefined ? '' : ` in ${formatName(quantization)}`
+  return tell(...notes, `Imported ${source} to ${base.directory}${stored} (${base.digest})`)
+}
+
+function quantizationOf({ quantize, 'block-size': blockSize = '32' }: Values): Quantization | undefined {
+  if (quantize === undefined) return undefined
+  if (!Object.hasOwn(quantizationFormats, quantize)) {
+    throw errors.validation(`--quantize: expected ${Object.keys(quantizationFormats).join(' or ')}, got '${quantize}'`)
+  }
+  const size = blockSizes.find((known) => String(known) === blockSize)
+  if (size === undefined) throw errors.validation(`--block-size: expected ${blockSizes.join(', ')}, got '${blockSize}'`)
+  return { bits: quantizationFormats[quantize as QuantizationFormat], blockSize: size }
 }
 
 async function runLora(values: Values, positionals: readonly string[]): Promise<number> {
   const { lora, base, out } = values
+  if (values.quantize !== undefined) throw errors.validation('--quantize: expected a checkpoint of a base, not a LoRA')
   if (!lora || !base || !out || positionals.length > 0) throw errors.validation(usage)
   const loralib = {
     alpha: values.alpha === undefined ? undefined : positive('alpha', values.alpha),

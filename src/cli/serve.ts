@@ -5,6 +5,7 @@ import { type Logger, pino } from 'pino'
 import { bundled, type Config, loadConfig, settings } from '../config.ts'
 import { type BaseModel, readBaseModel } from '../dylora/base-model.ts'
 import { type ChatTemplate, readChatTemplate } from '../dylora/chat-template.ts'
+import { formatName } from '../dylora/quantization.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { Engine } from '../inference/engine.ts'
@@ -151,7 +152,8 @@ const evaluationLimits = (config: Config) => ({
 
 const providers = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' } as const
 
-function serviceInfo(config: Config, { name, digest, config: model }: BaseModel, choice: DeviceChoice): ServiceInfo {
+function serviceInfo(config: Config, base: BaseModel, choice: DeviceChoice): ServiceInfo {
+  const { name, digest, config: model, quantization } = base
   return {
     version: packageVersion(),
     versions: { node: process.versions.node, onnxruntime: NativeRuntime.open().version },
@@ -161,6 +163,7 @@ function serviceInfo(config: Config, { name, digest, config: model }: BaseModel,
       architecture: model.architecture,
       positions: model.positions,
       vocabulary: model.vocabSize,
+      quantization: quantization === null ? 'none' : formatName(quantization),
     },
     device: { kind: choice.kind, provider: providers[choice.kind], reason: choice.reason },
     limits: {

@@ -6,6 +6,7 @@ import type { BaseModel } from '../dylora/base-model.ts'
 import { writeBaseModel } from '../dylora/base-writer.ts'
 import { gpt2Tensors, parseGpt2Config } from '../dylora/gpt2-config.ts'
 import { initialWeight } from '../dylora/initialization.ts'
+import type { Quantization } from '../dylora/quantization.ts'
 import { randomSource } from '../training/random.ts'
 
 export interface SyntheticShape {
@@ -14,7 +15,12 @@ export interface SyntheticShape {
   readonly heads: number
   readonly vocabSize: number
   readonly positions: number
+  /** Null or nothing is float32. */
+  readonly quantization?: Quantization | null
 }
+
+/** GPT-2's smallest (Radford et al. 2019), 124 M parameters. */
+export const gpt2Small: SyntheticShape = { layers: 12, hiddenSize: 768, heads: 12, vocabSize: 50_257, positions: 1024 }
 
 /** Hands the base to `use`, and removes it afterwards. */
 export async function withSyntheticBase<T>(shape: SyntheticShape, use: (base: BaseModel) => Promise<T>): Promise<T> {
@@ -27,7 +33,7 @@ export async function withSyntheticBase<T>(shape: SyntheticShape, use: (base: Ba
 }
 
 async function writeSynthetic(directory: string, shape: SyntheticShape): Promise<BaseModel> {
-  const { layers, hiddenSize, heads, vocabSize, positions } = shape
+  const { layers, hiddenSize, heads, vocabSize, positions, quantization } = shape
   const config = parseGpt2Config(
     {
       ...{ model_type: 'gpt2', vocab_size: vocabSize, n_positions: positions },
@@ -43,6 +49,7 @@ async function writeSynthetic(directory: string, shape: SyntheticShape): Promise
       return initialWeight(config, wanted, tensors[index]?.[1] ?? [], randomSource(1, 'initialization', index).next)
     },
     tokenizer: Buffer.from(JSON.stringify(byteTokenizer(vocabSize))),
+    quantization: quantization ?? undefined,
     bosTokenId: 0,
     eosTokenIds: [0],
     source: { initialized: 'random', shape },

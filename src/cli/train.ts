@@ -160,6 +160,8 @@ async function write(
     settings,
     steps: totalSteps(evidence.data, settings),
     data: { file: basename(evidence.data.file), digest: evidence.data.digest },
+    // Factors fit every form of the base; those trained over few bits have learnt to make up for them.
+    ...(base.quantization && { baseQuantization: base.quantization }),
     ...(evidence.early && { earlyStopping: { ...evidence.early.settings, best: evidence.early.best } }),
     ...(evidence.held && { validation: { file: basename(evidence.held.file), digest: evidence.held.digest } }),
   }

@@ -10,11 +10,22 @@ import {
   type DyloraBaseJson,
   readBaseModel,
 } from './base-model.ts'
-import { type Gpt2Config, gpt2ConfigJson, gpt2Tensors } from './gpt2-config.ts'
+import { type Gpt2Config, gpt2ConfigJson } from './gpt2-config.ts'
 import { servingGraph } from './graphs.ts'
 import { writeJsonFile } from './json-file.ts'
 import { publishDirectory, replacementObstacle } from './publish.ts'
-import { readSafetensorsHeader, writeSafetensors } from './safetensors.ts'
+import {
+  checkBlockSize,
+  type PackedMatrix,
+  packedName,
+  type Quantization,
+  type QuantizedMatrix,
+  quantize,
+  quantizedMatrices,
+  scalesName,
+  storedTensors,
+} from './quantization.ts'
+import { type TensorSource, writeSafetensors } from './safetensors.ts'
 
 export interface BaseContent {
   readonly config: Gpt2Config
@@ -28,6 +39,8 @@ export interface BaseContent {
   readonly generation?: Readonly<Record<string, unknown>>
   /** Files that are taken as they are, by name: what a chat needs. */
   readonly further?: Readonly<Record<string, Uint8Array>>
+  /** How the matrices are stored; float32 unless given. */
+  readonly quantization?: Quantization | undefined
   /** Where the weights come from, for the record. */
   readonly source: Readonly<Record<string, unknown>>
 }
@@ -44,13 +57,16 @@ export async function writeBaseModel(directory: string, content: BaseContent): P
 }
 
 async function writeFiles(directory: string, content: BaseContent): Promise<void> {
-  const { config, tokenizer, bosTokenId, eosTokenIds, generation, further = {}, source } = content
-  const weights = join(directory, baseFiles.weights)
-  const sources = [...gpt2Tensors(config)].map(([name, shape]) => ({ name, shape, data: () => content.weight(name) }))
-  await writeSafetensors(weights, sources, { format: 'pt' })
+  const { config, tokenizer, bosTokenId, eosTokenIds, generation, further = {}, source, quantization } = content
+  await writeSafetensors(join(directory, baseFiles.weights), tensorSources(content), { format: 'pt' })
   const tokens = { bos_token_id: bosTokenId, eos_token_id: eosTokenIds.length === 1 ? eosTokenIds[0] : eosTokenIds }
-  const digest = await baseDigest(await readSafetensorsHeader(weights), config, tokenizer)
-  const dylora: DyloraBaseJson = { formatVersion: baseFormatVersion, digest, source }
+  const digest = await baseDigest(content.weight, config, tokenizer)
+  const dylora: DyloraBaseJson = {
+    formatVersion: baseFormatVersion,
+    digest,
+    source,
+    ...(quantization && { quantization }),
+  }
   await writeJsonFile(join(directory, baseFiles.config), { ...gpt2ConfigJson(config), ...tokens })
   await writeJsonFile(join(directory, baseFiles.generation), { ...generation, ...tokens })
   await writeFile(join(directory, baseFiles.tokenizer), tokenizer)
@@ -58,4 +74,24 @@ async function writeFiles(directory: string, content: BaseContent): Promise<void
   await writeJsonFile(join(directory, baseFiles.dylora), dylora)
   const { model } = servingGraph(await readBaseModel(directory), { targetModules: [], cacheDtype: 'float32' })
   await writeFile(join(directory, baseFiles.graph), model)
+}
+
+/** Each tensor of the file, made when it is written; a matrix in few bits is two. */
+function tensorSources({ config, weight, quantization }: BaseContent): TensorSource[] {
+  if (quantization !== undefined) checkBlockSize(config, quantization)
+  const matrices = [...quantizedMatrices(config).values()]
+  // Both of a matrix's tensors come one after the other, of one quantisation.
+  let last: { name: string; values: Promise<PackedMatrix> } | null = null
+  const packed = (matrix: QuantizedMatrix, into: Quantization): Promise<PackedMatrix> => {
+    if (last?.name !== matrix.name) {
+      last = { name: matrix.name, values: weight(matrix.source).then((values) => quantize(values, matrix, into)) }
+    }
+    return last.values
+  }
+  return [...storedTensors(config, quantization ?? null)].map(([name, { dtype, shape }]) => {
+    const matrix = matrices.find((one) => [packedName(one.name), scalesName(one.name)].includes(name))
+    if (matrix === undefined || quantization === undefined) return { name, dtype, shape, data: () => weight(name) }
+    const part = name === packedName(matrix.name) ? 'packed' : 'scales'
+    return { name, dtype, shape, data: async () => (await packed(matrix, quantization))[part] }
+  })
 }

@@ -10,6 +10,7 @@ import { moduleKey, partsOf, targetedLinears } from './gpt2-linears.ts'
 import { writeJsonFile } from './json-file.ts'
 import { factorsOf } from './peft-layout.ts'
 import { publishDirectory, replacementObstacle } from './publish.ts'
+import { formatName } from './quantization.ts'
 import { readTensor, type TensorSource, writeSafetensors } from './safetensors.ts'
 
 /** Says what an exported directory was made of; only a directory that has it is replaced. Other tools ignore it. */
@@ -29,6 +30,11 @@ export async function exportAdapter(adapter: Adapter, rank: number, directory: s
  */
 export async function exportMerged(adapter: Adapter, base: BaseModel, rank: number, directory: string): Promise<void> {
   checkAgainstBase(adapter, base)
+  if (base.quantization !== null) {
+    throw errors.validation(
+      `${base.name} is stored in ${formatName(base.quantization)}: expected the float32 base to merge into`,
+    )
+  }
   await publishExport(adapter, rank, directory, async (temporary) => {
     await writeSafetensors(join(temporary, baseFiles.weights), mergedTensors(adapter, base, rank), { format: 'pt' })
     for (const name of [baseFiles.config, baseFiles.generation, baseFiles.tokenizer]) {

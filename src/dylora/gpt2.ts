@@ -2,11 +2,14 @@
 import { scope, type Value } from '../onnx/graph.ts'
 import type { ModuleKey, TargetModule } from './adapter.ts'
 import type { Activation, Gpt2Config } from './gpt2-config.ts'
+import type { Parameter, Projection } from './weights.ts'
 
 /** What differs between serving, scoring and training. */
 export interface Gpt2Parts {
   /** A weight by its Hugging Face name. */
-  readonly parameter: (name: string) => Value
+  readonly parameter: Parameter
+  /** What multiplies by the matrix of a layer, or of the head. */
+  readonly project: Projection
   /** The output y = Wx + b of an adapted layer, plus what an adapter adds to it. */
   readonly adapt: (key: ModuleKey, x: Value, y: Value) => Value
   /** Causal attention over query, key and value [tokens, hiddenSize]; scores are multiplied by `scale`. */
@@ -35,7 +38,7 @@ export function gpt2(config: Gpt2Config, parts: Gpt2Parts, { inputIds, positions
   for (let layer = 0; layer < config.layers; layer++) x = scope(`h.${layer}`, () => block(config, parts, x, layer))
   return scope('lm_head', () => {
     const hidden = layerNorm(config, parts, select === null ? x : x.gather(select), 'ln_f')
-    return hidden.gemm(parameter(config.tiedHead ? 'wte.weight' : 'lm_head.weight'), { transB: true })
+    return parts.project(hidden, 'lm_head.weight')
   })
 }
 
@@ -66,9 +69,8 @@ function feedForward(config: Gpt2Config, parts: Gpt2Parts, x: Value, layer: numb
   return parts.adapt(`${layer}.fc_out`, active, linear(parts, active, `h.${layer}.mlp.c_proj`))
 }
 
-/** GPT-2 stores weights as [in, out]. */
-function linear({ parameter }: Gpt2Parts, x: Value, name: string): Value {
-  return x.gemm(parameter(`${name}.weight`), { bias: parameter(`${name}.bias`) })
+function linear({ parameter, project }: Gpt2Parts, x: Value, name: string): Value {
+  return project(x, `${name}.weight`, parameter(`${name}.bias`))
 }
 
 function layerNorm({ layerNormEpsilon }: Gpt2Config, { parameter }: Gpt2Parts, x: Value, name: string): Value {

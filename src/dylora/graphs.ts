@@ -1,13 +1,13 @@
 /** One model, three graphs: serving (cached, mixed ranks), scoring (log-probabilities) and training (loss and gradients). */
-import { basename, dirname } from 'node:path'
+import { dirname } from 'node:path'
 import { backward } from '../onnx/autodiff.ts'
 import { matrixFlops } from '../onnx/flops.ts'
-import { initializer, input, type Value } from '../onnx/graph.ts'
+import { input, type Value } from '../onnx/graph.ts'
 import { serializeModel } from '../onnx/model.ts'
 import type { ModuleKey, TargetModule } from './adapter.ts'
 import type { BaseModel } from './base-model.ts'
 import { type Gpt2Parts, gpt2 } from './gpt2.ts'
-import { gpt2Tensors, moduleFeatures } from './gpt2-config.ts'
+import { moduleFeatures } from './gpt2-config.ts'
 import {
   cachedAttention,
   causalAttention,
@@ -17,6 +17,7 @@ import {
   loraInputs,
   loraMaskInput,
 } from './layers.ts'
+import { denseProjection, frozenParameters, frozenProjection, learnedParameters } from './weights.ts'
 
 /** A layer that takes factors, and the names of the inputs that feed them. */
 export interface AdaptedLayer {
@@ -63,10 +64,12 @@ export function servingGraph(base: BaseModel, { targetModules, cacheDtype }: Ser
   const totalSequenceLength = input('total_sequence_length', 'int32', [])
   const lora = loraBranches(base, targetModules)
   const present: Record<string, Value> = {}
+  const parameter = frozenParameters(base)
   const logits = gpt2(
     config,
     {
-      parameter: frozenParameters(base),
+      parameter,
+      project: frozenProjection(base, parameter, 'MatMulNBits'),
       adapt: lora.adapt,
       attention: (q, k, v, layer, scale) => {
         const cache = cachedAttention(q, k, v, scale, {
@@ -113,7 +116,9 @@ export interface SequenceGraphOptions {
  */
 export function scoringGraph(base: BaseModel, options: SequenceGraphOptions): GraphFile {
   const lora = loraBranches(base, options.targetModules)
-  const logits = sequenceLogits(base, options.batch, { parameter: frozenParameters(base), adapt: lora.adapt })
+  const parameter = frozenParameters(base)
+  const project = frozenProjection(base, parameter, 'Gemm')
+  const logits = sequenceLogits(base, options.batch, { parameter, project, adapt: lora.adapt })
   const targets = input('targets', 'int64', ['selected'])
   const logProbabilities = logits.logSoftmax().gatherElements(targets.reshape(['selected', 1]), 1)
   return {
@@ -157,7 +162,8 @@ export function trainingGraph(base: BaseModel, options: TrainingGraphOptions): T
   )
   const weights = options.learn === 'full' ? learnedParameters(base) : null
   const parameter = weights === null ? frozenParameters(base) : weights.parameter
-  const logits = sequenceLogits(base, options.batch, { parameter, adapt: lora.adapt })
+  const project = weights === null ? frozenProjection(base, parameter, 'Gemm') : denseProjection(base.config, parameter)
+  const logits = sequenceLogits(base, options.batch, { parameter, project, adapt: lora.adapt })
   const targets = input('targets', 'int64', ['selected'])
   const weightsOf = (name: string) => input(name, 'float32', ['selected', 1])
   const taught = logits.softmaxCrossEntropy(targets, weightsOf('loss_weights'), options.labelSmoothing)
@@ -192,34 +198,6 @@ function sequenceLogits({ config }: BaseModel, batch: number, parts: Omit<Gpt2Pa
   const shape = { batch, heads: config.heads, headSize: config.headSize, attentionMask }
   const attention: Gpt2Parts['attention'] = (q, k, v, _layer, scale) => causalAttention(q, k, v, scale, shape)
   return gpt2(config, { ...parts, attention }, tokenInputs())
-}
-
-/** Weights as initializers that point into the weight file; each name is one value. */
-function frozenParameters({ weights }: BaseModel): (name: string) => Value {
-  const values = new Map<string, Value>()
-  return (name) => {
-    const value = values.get(name) ?? weightInitializer(weights, name)
-    values.set(name, value)
-    return value
-  }
-}
-
-function weightInitializer({ path, tensors }: BaseModel['weights'], name: string): Value {
-  const tensor = tensors.get(name)
-  if (tensor === undefined) throw new RangeError(`expected ${path} to have ${name}`)
-  const { shape, offset, length } = tensor
-  return initializer(name, { dtype: 'float32', shape }, { location: basename(path), offset, length })
-}
-
-/** Weights as inputs, to be learnt. */
-function learnedParameters({ config }: BaseModel): { parameter: (name: string) => Value; all: Map<string, Value> } {
-  const all = new Map([...gpt2Tensors(config)].map(([name, shape]) => [name, input(name, 'float32', shape)]))
-  const parameter = (name: string): Value => {
-    const value = all.get(name)
-    if (value === undefined) throw new RangeError(`expected a weight of GPT-2, got ${name}`)
-    return value
-  }
-  return { parameter, all }
 }
 
 interface LoraBranches {

@@ -10,6 +10,7 @@ import { readCheckpoint } from './checkpoint.ts'
 import { parseGpt2Config } from './gpt2-config.ts'
 import { readJsonFile, rethrowing } from './json-file.ts'
 import { exists } from './publish.ts'
+import { checkBlockSize, type Quantization } from './quantization.ts'
 import { parseTokenizer, type Tokenizer } from './tokenizer.ts'
 import { buildTokenizerJson } from './tokenizer-json.ts'
 
@@ -27,12 +28,18 @@ type Json = z.infer<typeof Json>
 /**
  * Reads `config.json`, safetensors (float32, float16 or bfloat16; one file or shards) and `tokenizer.json` of `source`
  * and publishes a base model under `out`. Throws `checkpoint_invalid`, which names the field or the tensor that does not
- * fit, or `base_model_invalid` when `out` is something else than a base model.
+ * fit, or `base_model_invalid` when `out` is something else than a base model. The digest is that of the float32 weights,
+ * quantised or not, so that adapters fit either.
  */
-export async function importCheckpoint(source: string, out: string): Promise<ImportResult> {
+export async function importCheckpoint(
+  source: string,
+  out: string,
+  quantization?: Quantization,
+): Promise<ImportResult> {
   const fail = (reason: string) => errors.checkpointInvalid(source, reason)
   const json = await readJsonFile(join(source, 'config.json'), Json, fail)
   const { config, dtypes, weight } = await readCheckpoint(source, parseGpt2Config(json, fail), fail)
+  if (quantization !== undefined) checkBlockSize(config, quantization)
   const tokenizerText = await readTokenizerText(source, fail)
   const tokenizer = parseTokenizer(tokenizerText, (reason) => fail(`tokenizer.json: ${reason}`))
   if (tokenizer.vocabSize > config.vocabSize) {
@@ -42,7 +49,7 @@ export async function importCheckpoint(source: string, out: string): Promise<Imp
   const named = (await readOptional(source, 'tokenizer_config.json', fail)) ?? {}
   const { tokens, notes } = boundaryTokens([generation, json], named, tokenizer, config.vocabSize)
   const base = await writeBaseModel(out, {
-    ...{ config, weight, generation, ...tokens },
+    ...{ config, weight, generation, quantization, ...tokens },
     tokenizer: Buffer.from(tokenizerText),
     further: await readChatFiles(source, fail),
     source: { checkpoint: basename(resolve(source)), dtypes },

@@ -6,12 +6,11 @@
 import { errors } from '../errors.ts'
 import type { LoraFactors, ModuleKey, TargetModule } from './adapter.ts'
 import type { AdapterContent } from './adapter-directory.ts'
-import type { BaseModel } from './base-model.ts'
+import { type BaseModel, readWeight } from './base-model.ts'
 import { type FactorPair, pairFactors, readFinite } from './factor-tensors.ts'
 import { gpt2Tensors, moduleFeatures } from './gpt2-config.ts'
 import { moduleKey, partsOf } from './gpt2-linears.ts'
 import { cutBlock } from './peft-layout.ts'
-import { readTensor } from './safetensors.ts'
 import type { StoredTensors } from './stored-tensors.ts'
 
 type Fail = (reason: string) => Error
@@ -147,7 +146,7 @@ async function checkBaseWeights(others: StoredTensors, base: BaseModel, fail: Fa
     const shape = expected.get(own)
     if (!shape) throw fail(`tensor '${name}' is neither a factor nor a weight of the base`)
     if (`${shape}` !== `${tensor.shape}`) throw fail(`tensor '${name}': expected [${shape}], got [${tensor.shape}]`)
-    const [values, weights] = [await readFinite({ ...tensor, name }, fail), await readTensor(base.weights, own)]
+    const [values, weights] = [await readFinite({ ...tensor, name }, fail), await readWeight(base, own)]
     const distance = relativeDistance(values, weights)
     if (distance > sameWeights) {
       throw fail(`tensor '${name}' differs from the base's (by ${distance.toExponential(1)} of its norm): another base, \

@@ -39,11 +39,16 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>
 }
 
+/** What is written: float32, or bytes. */
+type Written = Float32Array | Uint8Array
+
 /** A tensor to write, row-major; `data` may be a function, so that one tensor at a time is in memory. */
 export interface TensorSource {
   readonly name: string
+  /** F32 unless given. */
+  readonly dtype?: 'F32' | 'U8'
   readonly shape: readonly number[]
-  readonly data: Float32Array | (() => Promise<Float32Array>)
+  readonly data: Written | (() => Promise<Written>)
 }
 
 /** A file that breaks its format. Whoever reads it says what it is for, and turns this into a failure of that. */
@@ -188,6 +193,18 @@ export async function readTensor(file: SafetensorsFile, name: string): Promise<F
   }
 }
 
+/** The bytes of one tensor as they are stored. */
+export async function readTensorBytes(file: SafetensorsFile, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const entry = file.tensors.get(name)
+  if (!entry) throw new FileFormatError(file.path, `there is no tensor '${name}'`)
+  const handle = await open(file.path, 'r')
+  try {
+    return await readBytes(handle, entry.offset, entry.length)
+  } finally {
+    await handle.close()
+  }
+}
+
 async function readBytes(handle: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   for (let done = 0; done < length; ) {
@@ -199,7 +216,7 @@ async function readBytes(handle: FileHandle, position: number, length: number): 
   return bytes
 }
 
-/** Writes float32 tensors in the order given, atomically; readers see the old file or the whole new one. */
+/** Writes tensors in the order given, atomically; readers see the old file or the whole new one. */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<TensorSource>,
@@ -216,11 +233,11 @@ function encodeHeader(sources: readonly TensorSource[], metadata: Readonly<Recor
   // Without a prototype, for a tensor may be called `__proto__`.
   const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata })
   let end = 0
-  for (const { name, shape } of sources) {
+  for (const { name, dtype = 'F32', shape } of sources) {
     if (Object.hasOwn(header, name)) throw new RangeError(`expected distinct tensor names, got '${name}' twice`)
     const begin = end
-    end += elementCount(shape) * dtypeBytes.F32
-    header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] }
+    end += elementCount(shape) * dtypeBytes[dtype]
+    header[name] = { dtype, shape, data_offsets: [begin, end] }
   }
   const json = Buffer.from(JSON.stringify(header))
   // The format allows spaces after the JSON.
@@ -231,11 +248,11 @@ function encodeHeader(sources: readonly TensorSource[], metadata: Readonly<Recor
   return bytes
 }
 
-async function tensorBytes({ name, shape, data }: TensorSource): Promise<Uint8Array> {
+async function tensorBytes({ name, dtype = 'F32', shape, data }: TensorSource): Promise<Uint8Array> {
   const values = typeof data === 'function' ? await data() : data
-  if (values.length !== elementCount(shape)) {
+  if (values.length !== elementCount(shape) || values.BYTES_PER_ELEMENT !== dtypeBytes[dtype]) {
     throw new RangeError(
-      `tensor '${name}': expected ${elementCount(shape)} values for [${shape}], got ${values.length}`,
+      `tensor '${name}': expected ${elementCount(shape)} values for ${dtype} [${shape}], got ${values.length} of ${values.BYTES_PER_ELEMENT} bytes`,
     )
   }
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)

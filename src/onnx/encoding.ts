@@ -93,6 +93,15 @@ const spellings: {
   LayerNormalization: ({ axis, epsilon }) => ({
     attributes: { axis: { int: axis }, epsilon: { float: epsilon } },
   }),
+  MatMulNBits: ({ inFeatures, outFeatures, bits, blockSize, accuracyLevel }) => ({
+    attributes: {
+      K: { int: inFeatures },
+      N: { int: outFeatures },
+      bits: { int: bits },
+      block_size: { int: blockSize },
+      accuracy_level: { int: accuracyLevel },
+    },
+  }),
   GroupQueryAttention: ({ numHeads, kvNumHeads, scale }) => ({
     attributes: {
       num_heads: { int: numHeads },

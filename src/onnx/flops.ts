@@ -8,6 +8,7 @@ import { topologicalOrder } from './traversal.ts'
 const innerDim: { readonly [O in Op]?: (node: Node) => Dim } = {
   MatMul: ({ inputs: [a] }) => dimAt(a!.shape, -1),
   Gemm: ({ inputs: [a], attributes }) => dimAt(a!.shape, (attributes as { transA: boolean }).transA ? 0 : -1),
+  MatMulNBits: ({ inputs: [x] }) => dimAt(x!.shape, -1),
   FusedMatMul: ({ inputs: [a], attributes }) => {
     const { transA, transBatchA } = attributes as { transA: boolean; transBatchA: boolean }
     return dimAt(a!.shape, transA ? (transBatchA ? 0 : -2) : -1)

@@ -49,6 +49,7 @@ export const gradientRules = {
   MatMul:    ({ dy, inputs: [a, b] }) => [dy.fusedMatmul(b, { transB: true }), a.fusedMatmul(dy, { transA: true })],
   FusedMatMul: fusedMatmulGradient,
   Gemm:      gemmGradient,
+  MatMulNBits: notDifferentiable,
   Transpose: ({ dy, attributes: { perm } }) => [dy.transpose(inverse(perm))],
   Reshape:   ({ dy, inputs: [x] }) => [dy.reshape(x.shape, dimsOf(x)), null],
   Expand:    ({ dy }) => [dy, null],

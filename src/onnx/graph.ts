@@ -203,6 +203,11 @@ export class Value implements TensorType {
     })
   }
 
+  /** this · Wᵀ for a quantised weight; see {@link Ops.MatMulNBits}. */
+  matmulNBits(weight: Value, scales: Value, attributes: Attributes<'MatMulNBits'>): Value {
+    return applyOne('MatMulNBits', [this, weight, scales], attributes)
+  }
+
   transpose(perm: readonly number[]): Value {
     return applyOne('Transpose', [this], { perm })
   }

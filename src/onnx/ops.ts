@@ -59,6 +59,15 @@ export interface Ops<T> {
     inputs: [T, T] | [T, T, T]
     attributes: { alpha: number; transA: boolean; transB: boolean }
   }
+  /**
+   * x [.., K] times the transpose of a weight [N, K] whose values come `bits` each, in blocks of `blockSize` along K that
+   * share a scale: weight uint8 [N, K/blockSize, blockSize·bits/8], scales float32 [N, K/blockSize]; the stored value
+   * 2^(bits-1) is zero. Accuracy level 4 rounds x to int8 by blocks.
+   */
+  MatMulNBits: {
+    inputs: [T, T, T]
+    attributes: { inFeatures: number; outFeatures: number; bits: 4 | 8; blockSize: number; accuracyLevel: 0 | 4 }
+  }
   Transpose: { inputs: [T]; attributes: { perm: readonly number[] } }
   /** The second input gives the shape when the graph runs; `shape` is what is known of it when it is written. */
   Reshape: { inputs: [T, T]; attributes: { shape: Shape } }
@@ -111,6 +120,7 @@ export type Attributes<O extends Op> = Ops<unknown>[O]['attributes']
 /** Ops that are not in ONNX's own domain. */
 export const domains: Partial<Record<Op, string>> = {
   FusedMatMul: 'com.microsoft',
+  MatMulNBits: 'com.microsoft',
   GroupQueryAttention: 'com.microsoft',
 }
 
@@ -217,6 +227,23 @@ export const inferTypes: { readonly [O in Op]: Infer<O> } = {
     const out = product(a, b, transA ? swapLast(a.shape) : a.shape, transB ? swapLast(b.shape) : b.shape)
     if (c !== undefined && out[0] !== undefined) broadcast(out[0].shape, c.shape)
     return out
+  },
+  MatMulNBits: ([x, weight, scales], { inFeatures, outFeatures, bits, blockSize }) => {
+    const blocks = inFeatures / blockSize
+    const expected = [
+      [outFeatures, blocks, (blockSize * bits) / 8],
+      [outFeatures, blocks],
+    ] as const
+    if (
+      dimAt(x.shape, -1) !== inFeatures ||
+      !sameShape(weight.shape, expected[0]) ||
+      !sameShape(scales.shape, expected[1])
+    ) {
+      throw new RangeError(
+        `expected [.., ${inFeatures}], ${expected.map(formatShape).join(' and ')}, got ${[x, weight, scales].map(({ shape }) => formatShape(shape)).join(', ')}`,
+      )
+    }
+    return [{ dtype: x.dtype, shape: x.shape.with(-1, outFeatures) }]
   },
   Transpose: ([x], { perm }) => [{ dtype: x.dtype, shape: perm.map((axis) => dimAt(x.shape, axis)) }],
   Reshape: reshaped,

@@ -8,7 +8,7 @@ import type { ServiceInfo, Serving } from './serving.ts'
 const nothing: ServiceInfo = {
   version: '',
   versions: {},
-  baseModel: { name: '', digest: '', architecture: '', positions: 0, vocabulary: 0 },
+  baseModel: { name: '', digest: '', architecture: '', positions: 0, vocabulary: 0, quantization: '' },
   device: { kind: 'cpu', provider: '', reason: '' },
   limits: {},
 }

@@ -25,6 +25,8 @@ export interface ServiceInfo {
     readonly architecture: string
     readonly positions: number
     readonly vocabulary: number
+    /** How its matrices are stored. */
+    readonly quantization: string
   }
   readonly device: { readonly kind: 'cpu' | 'cuda'; readonly provider: string; readonly reason: string }
   readonly limits: Readonly<Record<string, number>>

@@ -1,8 +1,7 @@
 /** What is learnt: the factors of an adapter or every weight of a model, with the graph that gives their gradients. */
 import { type LoraFactors, type ModuleKey, scalingRules } from '../dylora/adapter.ts'
-import type { BaseModel } from '../dylora/base-model.ts'
+import { type BaseModel, readWeight } from '../dylora/base-model.ts'
 import { type TrainingGraph, trainingGraph } from '../dylora/graphs.ts'
-import { readTensor } from '../dylora/safetensors.ts'
 import { cutDiagonal, loraMask, type SequenceBatch } from '../dylora/sequences.ts'
 import { Session, type TensorData } from '../onnx/session.ts'
 import { type Parameter, parameter } from './adamw.ts'
@@ -52,7 +51,7 @@ export async function createLearner(
 async function fullLearner(base: BaseModel, { learned, flops }: TrainingGraph, session: Session): Promise<Learner> {
   const parameters: Parameter[] = []
   for (const { name, shape } of learned) {
-    const data = await readTensor(base.weights, name)
+    const data = await readWeight(base, name)
     parameters.push(parameter(name, data, data.length, shape.length > 1))
   }
   const feeds = Object.fromEntries(

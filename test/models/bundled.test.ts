@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { QualityPoint } from '../../src/dylora/adapter.ts'
 import { checkAgainstBase, readAdapter } from '../../src/dylora/adapter-directory.ts'
-import { baseDigest, baseFiles, readBaseModel } from '../../src/dylora/base-model.ts'
+import { baseDigest, baseFiles, readBaseModel, readWeight } from '../../src/dylora/base-model.ts'
 import { readTokenizer } from '../../src/dylora/tokenizer.ts'
 import { Engine } from '../../src/inference/engine.ts'
 import { resolveRank } from '../../src/inference/rank-choice.ts'
@@ -22,7 +22,11 @@ const points = (rank: number, split: QualityPoint['split'], metric: string): Qua
 
 t.test('the base is what its digest says, and the adapter was made for it', async (t) => {
   t.equal(
-    await baseDigest(base.weights, base.config, await readFile(join(base.directory, baseFiles.tokenizer))),
+    await baseDigest(
+      (name) => readWeight(base, name),
+      base.config,
+      await readFile(join(base.directory, baseFiles.tokenizer)),
+    ),
     base.digest,
   )
   checkAgainstBase(adapter, base)

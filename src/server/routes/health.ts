@@ -28,6 +28,7 @@ const Info = z
       architecture: z.string(),
       positions: count.describe('Prompt and generated tokens together'),
       vocabulary: count,
+      quantization: z.string().describe('How its matrices are stored: `none` is float32'),
     }),
     device: z.object({
       kind: z.enum(['cpu', 'cuda']),
