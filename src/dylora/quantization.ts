@@ -9,7 +9,7 @@ import { type Gpt2Config, gpt2Tensors } from './gpt2-config.ts'
 export const quantizationFormats = { int8: 8, int4: 4 } as const
 export type QuantizationFormat = keyof typeof quantizationFormats
 export const blockSizes = [32, 64, 128] as const
-export type BlockSize = (typeof blockSizes)[number]
+type BlockSize = (typeof blockSizes)[number]
 
 export interface Quantization {
   readonly bits: 4 | 8
@@ -51,7 +51,7 @@ export interface StoredTensor {
   readonly shape: readonly number[]
 }
 
-export function packedShapes({ inFeatures, outFeatures }: QuantizedMatrix, { bits, blockSize }: Quantization) {
+function packedShapes({ inFeatures, outFeatures }: QuantizedMatrix, { bits, blockSize }: Quantization) {
   const blocks = inFeatures / blockSize
   return { packed: [outFeatures, blocks, (blockSize * bits) / 8], scales: [outFeatures, blocks] }
 }

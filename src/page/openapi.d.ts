@@ -1152,6 +1152,8 @@ export interface components {
                 /** @description Prompt and generated tokens together */
                 positions: number;
                 vocabulary: number;
+                /** @description How its matrices are stored: `none` is float32 */
+                quantization: string;
             };
             device: {
                 /** @enum {string} */
