@@ -131,6 +131,9 @@ const Environment = z.object({
     .describe(
       'Share of the greedy requests that are scored again at the highest rank, when there is nothing else to do',
     ),
+  ALLOW_RUNTIME_LORA_UPDATING: flag()
+    .default(false)
+    .describe('Let /v1/load_lora_adapter and unload_lora_adapter load from ADAPTERS_DIR and unload'),
   VLLM_METRICS: flag().default(false).describe("Also give the gauges that inference gateways read, under vLLM's names"),
 })
 

@@ -13,6 +13,7 @@ import { NativeRuntime } from '../onnx/native/runtime.ts'
 import { AdapterWatcher } from '../server/adapter-watcher.ts'
 import { buildApp } from '../server/app.ts'
 import { registrySink } from '../server/registry-sink.ts'
+import { runtimeAdapters } from '../server/runtime-adapters.ts'
 import type { ServiceInfo } from '../server/serving.ts'
 import { baseDirectory } from './base-directory.ts'
 import { type DeviceChoice, onDevice } from './device.ts'
@@ -64,6 +65,7 @@ async function serve(config: Config): Promise<void> {
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
     chatTemplate,
+    runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, config.ADAPTERS_DIR) : null,
     evaluation: evaluationLimits(config),
     pageDirectory: bundled.page,
   })

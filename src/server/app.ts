@@ -24,8 +24,10 @@ import { evaluateRoutes } from './routes/evaluate.ts'
 import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
 import { openAiRoutes } from './routes/openai.ts'
+import { runtimeAdapterRoutes } from './routes/openai-adapters.ts'
 import { openAiModelRoutes } from './routes/openai-models.ts'
 import { pageRoutes } from './routes/page.ts'
+import type { RuntimeAdapters } from './runtime-adapters.ts'
 import { listen, type ServiceInfo, type Serving } from './serving.ts'
 import { ShadowEvaluation } from './shadow-evaluation.ts'
 
@@ -39,6 +41,8 @@ export interface AppOptions {
   readonly vllmMetrics?: boolean
   /** Null where the base model has none. */
   readonly chatTemplate?: ChatTemplate | null
+  /** Null, as by default, where no adapter is loaded by request. */
+  readonly runtimeAdapters?: RuntimeAdapters | null
   readonly evaluation?: Partial<EvaluationLimits>
   /** A stream that is quiet for so long gets a comment. */
   readonly heartbeatMs?: number
@@ -98,6 +102,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(generateRoutes, { engine, heartbeatMs })
   await app.register(openAiRoutes, { engine, info, chatTemplate, heartbeatMs })
   await app.register(openAiModelRoutes, { engine, info })
+  await app.register(runtimeAdapterRoutes, { adapters: options.runtimeAdapters ?? null })
   await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })
   await app.register(healthRoutes, { engine, info, notReadyBecause })
