@@ -1,7 +1,6 @@
 /** One prompt at several ranks at once, from the same seed, with what differs marked. */
 import { useState } from 'preact/hooks'
-import type { Adapter } from './api.ts'
-import { addressOf } from './api.ts'
+import { type Adapter, addressOf, apiKey } from './api.ts'
 import { CodeBlocks } from './code-blocks.tsx'
 import { controls, initialSettings, parametersOf } from './parameters.ts'
 import { RankChoice } from './rank-choice.tsx'
@@ -31,7 +30,7 @@ export function Playground({ service }: { readonly service: Service }) {
   }
   const snippets = snippetsOf({
     ...{ origin: addressOf('/').replace(/\/$/, ''), adapter: adapterId },
-    ...{ rank: ranks.at(-1) ?? 'max', inputs, parameters },
+    ...{ rank: ranks.at(-1) ?? 'max', inputs, parameters, keyed: apiKey.get() !== '' },
   })
   return (
     <section aria-labelledby="playground-title">

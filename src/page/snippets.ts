@@ -9,7 +9,11 @@ export interface SnippetRequest {
   readonly rank: string
   readonly inputs: string
   readonly parameters: Parameters
+  /** Does the server want a key? It is taken from the environment, never written down. */
+  readonly keyed: boolean
 }
+
+const keyVariable = 'process.env.DYLORA_API_KEY'
 
 export interface Snippet {
   readonly label: string
@@ -37,18 +41,20 @@ const json = (value: unknown): string => JSON.stringify(value, null, 2)
 const shell = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 function curl(request: SnippetRequest): string {
-  const { inputs, parameters } = request
+  const { inputs, parameters, keyed } = request
+  const authorization = keyed ? '  -H "authorization: Bearer $DYLORA_API_KEY" \\\n' : ''
   return `curl -N ${shell(urlOf('/generate_stream', request))} \\
   -H 'content-type: application/json' \\
-  -d ${shell(json({ inputs, parameters }))}`
+${authorization}  -d ${shell(json({ inputs, parameters }))}`
 }
 
+/** By the client's plain request, which sends text-generation-inference's own body: its tasks speak OpenAI's. */
 function tgi(request: SnippetRequest): string {
-  const { inputs, parameters } = request
+  const { inputs, parameters, keyed } = request
   return `import { InferenceClient } from '@huggingface/inference'
 
-const client = new InferenceClient()
-const reply = await client.textGeneration({
+const client = new InferenceClient(${keyed ? keyVariable : ''})
+const reply = await client.request({
   endpointUrl: ${JSON.stringify(urlOf('/generate', request))},
   inputs: ${JSON.stringify(inputs)},
   parameters: ${indented(json(parameters))},
@@ -59,13 +65,19 @@ console.log(reply.generated_text)`
 /** What the completions route calls otherwise; the rest goes by the same name. */
 const openaiNames: Readonly<Record<string, string>> = { max_new_tokens: 'max_tokens' }
 
-function openai({ origin, adapter, rank, inputs, parameters }: SnippetRequest): string {
+/** Where nothing is said of sampling, OpenAI samples and this page's request does not. */
+const greedily = (parameters: Parameters): Parameters =>
+  sampling.some((name) => parameters[name] !== undefined) ? {} : { temperature: 0 }
+
+const sampling = ['temperature', 'top_p', 'top_k'] as const
+
+function openai({ origin, adapter, rank, inputs, parameters, keyed }: SnippetRequest): string {
   const model = adapter ?? 'default'
-  const named = Object.entries(parameters).filter(([name]) => name !== 'do_sample')
+  const named = Object.entries({ ...greedily(parameters), ...parameters }).filter(([name]) => name !== 'do_sample')
   const fields = Object.fromEntries(named.map(([name, value]) => [openaiNames[name] ?? name, value]))
   return `import OpenAI from 'openai'
 
-const client = new OpenAI({ baseURL: ${JSON.stringify(`${origin}/v1`)}, apiKey: process.env.DYLORA_API_KEY ?? 'none' })
+const client = new OpenAI({ baseURL: ${JSON.stringify(`${origin}/v1`)}, apiKey: ${keyed ? keyVariable : "'none'"} })
 const reply = await client.completions.create(${json({ model, prompt: inputs, rank, ...fields })})
 console.log(reply.choices[0].text)`
 }

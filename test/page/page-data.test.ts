@@ -19,6 +19,7 @@ import { autoSentence, measurementName, measurementsOf, policySentence } from '.
 import { defaultRanks, offeredRanks } from '../../src/page/rank-options.ts'
 import { ended, type Run, referenceOf, withToken } from '../../src/page/runs.ts'
 import { EventParser } from '../../src/page/server-sent-events.ts'
+import { snippetsOf } from '../../src/page/snippets.ts'
 import { diffGrowing, diffWords, wordsOf } from '../../src/page/word-diff.ts'
 
 const marked = (words: readonly { text: string; differs: boolean }[]) =>
@@ -191,6 +192,25 @@ t.test('only settings that change something are sent', async (t) => {
   t.same(parametersOf({ ...greedy, temperature: 0.7 }), {
     ...{ max_new_tokens: 60, temperature: 0.7, do_sample: true, seed: 42 },
   })
+})
+
+t.test('the code asks for what the page asks for, in the words of each client', async (t) => {
+  const request = { origin: 'http://h:1/p', adapter: "it's", rank: '4', inputs: "a 'b'\n", keyed: false }
+  const code = (parameters: object) => snippetsOf({ ...request, parameters }).map((snippet) => snippet.code)
+  const [curl = '', tgi = '', openai = ''] = code({ max_new_tokens: 9 })
+  t.match(curl, `curl -N 'http://h:1/p/generate_stream?rank=4&adapter_id=it%27s'`)
+  t.match(curl, `"inputs": "a '\\''b'\\''\\n"`, 'what a shell would take apart is escaped')
+  t.match(tgi, `endpointUrl: "http://h:1/p/generate?rank=4&adapter_id=it%27s"`)
+  t.match(
+    openai,
+    /baseURL: "http:\/\/h:1\/p\/v1".*"model": "it's",.*"rank": "4",\s+"temperature": 0,\s+"max_tokens": 9\n/s,
+  )
+  const [, , sampled = ''] = code({ temperature: 0.7, do_sample: true, seed: 3 })
+  t.match(sampled, /"rank": "4",\s+"temperature": 0.7,\s+"seed": 3\n/)
+  t.notMatch(code({ top_k: 5 })[2], /temperature/)
+  t.notMatch(code({}).join(), /DYLORA_API_KEY/)
+  for (const { code, label } of snippetsOf({ ...request, parameters: {}, keyed: true }))
+    t.match(code, 'DYLORA_API_KEY', label)
 })
 
 t.test('the ranks to begin with are base, 1, 4 and the highest, as far as there are any', async (t) => {

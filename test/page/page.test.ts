@@ -184,7 +184,7 @@ async function sideBySide(t: Test, browser: Browser): Promise<void> {
   await page.getByLabel('Temperature').fill('0.8')
   t.match(await page.locator('pre').textContent(), /"temperature": 0.8,[^}]*"seed": 42/)
   await page.getByLabel('For').selectOption('TGI client (JavaScript)')
-  t.match(await page.locator('pre').textContent(), /client\.textGeneration/)
+  t.match(await page.locator('pre').textContent(), /client\.request/)
 }
 
 async function refused(t: Test, browser: Browser): Promise<void> {
