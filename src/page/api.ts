@@ -31,7 +31,7 @@ export class Refusal extends Error {
 }
 
 /** Probes and scrapers need no key. */
-const openToAll: ReadonlySet<string> = new Set(['/metrics'])
+const isOpenToAll = (path: string): boolean => path.startsWith('/metrics')
 
 /** An address of this server; the page may be served below a path of a proxy. */
 export const addressOf = (path: string): string => new URL(path.replace(/^\//, ''), document.baseURI).href
@@ -45,7 +45,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
     if (!init.signal?.aborted) connection.lost()
     throw error
   })
-  if (response.ok) connection.answered(!openToAll.has(path))
+  if (response.ok) connection.answered(!isOpenToAll(path))
   else await refuse(response)
   return response
 }
@@ -79,7 +79,9 @@ export const listAdapters = async (signal: AbortSignal): Promise<readonly Adapte
 export const getAdapter = (id: string, minQuality: number, signal: AbortSignal) =>
   getJson<Adapter>(`/adapters/${encodeURIComponent(id)}?min_quality=${minQuality}`, signal)
 
-export const getMetrics = async (signal: AbortSignal): Promise<string> => (await request('/metrics', { signal })).text()
+/** Of these names only. */
+export const getMetrics = async (names: readonly string[], signal: AbortSignal): Promise<string> =>
+  (await request(`/metrics?${new URLSearchParams(names.map((name) => ['name', name]))}`, { signal })).text()
 
 /** Which routes there are: a server may have more or fewer than this page knows. */
 export const getPaths = async (signal: AbortSignal): Promise<ReadonlySet<string>> => {

@@ -20,6 +20,16 @@ export interface LivePoint {
   readonly cacheUsage: number | null
 }
 
+/** What is scraped; the service may have much more, such as a number for each rank of each adapter. */
+export const scraped = [
+  'dylora_requests_running',
+  'dylora_requests_waiting',
+  'dylora_generation_tokens_total',
+  'dylora_batch_size',
+  'dylora_batch_distinct_ranks',
+  'dylora_kv_cache_usage_ratio',
+]
+
 export const keptSeconds = 300
 
 /** A point from this scrape and the one before: counters tell by their difference. */

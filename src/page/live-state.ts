@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type AdapterEvent, adapterEvents } from './adapter-events.ts'
 import { type Adapter, getMetrics, listAdapters } from './api.ts'
-import { type LivePoint, livePoint, type Scrape, withPoint } from './live-history.ts'
+import { type LivePoint, livePoint, type Scrape, scraped, withPoint } from './live-history.ts'
 import { usePoll } from './poll.ts'
 import { parseMetrics } from './prometheus-text.ts'
 
@@ -14,7 +14,7 @@ export function useLiveHistory(): readonly LivePoint[] {
   const before = useRef<Scrape | null>(null)
   usePoll(
     async (signal) => {
-      const samples = await getMetrics(signal).then(parseMetrics, () => null)
+      const samples = await getMetrics(scraped, signal).then(parseMetrics, () => null)
       if (signal.aborted) return
       const scrape: Scrape = { time: Date.now() / 1000, samples }
       const point = livePoint(before.current, scrape)

@@ -1401,7 +1401,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     metrics: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only the metrics of these names, such as `dylora_batch_size`; may come several times. By default all */
+                name?: string | string[];
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -6,7 +6,7 @@ import { controls, initialSettings, parametersOf } from './parameters.ts'
 import { RankChoice } from './rank-choice.tsx'
 import { defaultRanks, mostAtOnce } from './rank-options.ts'
 import { RunCard } from './run-card.tsx'
-import { referenceOf, useRuns } from './runs.ts'
+import { isOver, referenceOf, useRuns } from './runs.ts'
 import type { Service } from './service.ts'
 import { snippetsOf } from './snippets.ts'
 
@@ -79,6 +79,9 @@ export function Playground({ service }: { readonly service: Service }) {
           <button type="button" onClick={stop} disabled={!running}>
             Stop
           </button>
+          <span class="muted" role="status">
+            {progressOf(runs)}
+          </span>
         </p>
       </form>
       <Results runs={runs} />
@@ -96,6 +99,12 @@ function adapterOf(service: Service, chosen: string): Adapter | null {
   const serving = servingOf(service)
   if (chosen === noAdapter) return null
   return serving.find(({ id }) => id === chosen) ?? serving.find(({ is_default: first }) => first) ?? serving[0] ?? null
+}
+
+function progressOf(runs: ReturnType<typeof useRuns>['runs']): string {
+  if (runs.length === 0) return ''
+  const over = runs.filter(isOver).length
+  return over < runs.length ? `${over} of ${runs.length} done` : 'All done'
 }
 
 function Results({ runs }: { readonly runs: ReturnType<typeof useRuns>['runs'] }) {

@@ -57,6 +57,21 @@ t.test('shows every rank that was asked for in the latency histograms', async (t
   t.ok((samples.get('dylora_batch_size_count') ?? 0) > 0)
 })
 
+t.test('gives the metrics of some names alone', async (t) => {
+  const { app, scrape, post } = await setup(t)
+  await post('/generate?rank=4', { inputs, parameters: { max_new_tokens: 4 } })
+  const of = async (...names: string[]) =>
+    samplesOf((await app.inject({ url: '/metrics', query: { name: names } })).body)
+  const all = samplesOf(await scrape())
+  const some = await of('dylora_requests_running', 'dylora_batch_size', 'dylora_batch_size', 'nothing')
+  const named = [...all].filter(([name]) => /^dylora_(requests_running|batch_size(_\w+)?)($|\{)/.test(name))
+  t.same([...some], named)
+  t.ok(some.size > 5)
+  t.equal((await of('nothing')).size, 0)
+  const long = await app.inject({ url: '/metrics', query: { name: 'x'.repeat(201) } })
+  t.match(long.json(), { status: 422 })
+})
+
 t.test('counts decisions on the rank, rejections and adapters', async (t) => {
   const { scrape, post, engine } = await setup(t)
   const parameters = { max_new_tokens: 2 }

@@ -1,5 +1,6 @@
 /** `GET /metrics`: what the engine announces, counted for Prometheus. */
 import fp from 'fastify-plugin'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { z } from 'zod'
 import { parameterCount } from '../../dylora/adapter.ts'
@@ -160,6 +161,23 @@ const listenersOf = (metrics: Counters): Listeners => ({
   adapterRefused: ({ code }) => metrics.adapterLoadFailures.inc({ reason: code }),
 })
 
+const MetricName = z.string().max(200)
+
+const MetricsQuery = z.object({
+  name: z
+    .union([MetricName, z.array(MetricName).max(100)])
+    .optional()
+    .describe('Only the metrics of these names, such as `dylora_batch_size`; may come several times. By default all'),
+})
+
+/** A name that no metric has gives nothing. */
+async function textOf(registry: Registry, wanted: string | readonly string[] | undefined): Promise<string> {
+  if (wanted === undefined) return registry.metrics()
+  const known = [...new Set([wanted].flat())].filter((name) => registry.getSingleMetric(name) !== undefined)
+  const texts = await Promise.all(known.map((name) => registry.getSingleMetricAsString(name)))
+  return texts.map((text) => `${text}\n`).join('\n')
+}
+
 /** The registry is the app's own, so that one process may build several. */
 export const metrics = fp<MetricsOptions>(
   async (app, { engine, evaluations, shadows, info, vllmAliases }) => {
@@ -172,21 +190,22 @@ export const metrics = fp<MetricsOptions>(
     app.addHook('onClose', async () => {
       for (const stop of stops) stop()
     })
-    app.get(
+    app.withTypeProvider<ZodTypeProvider>().get(
       '/metrics',
       {
         schema: {
           operationId: 'metrics',
           summary: 'Everything counted, in the text format of Prometheus',
           tags: ['operation'],
+          querystring: MetricsQuery,
           response: { 200: { description: 'Metrics', content: { 'text/plain': { schema: z.string() } } } },
         },
       },
-      async (_request, reply) =>
+      async ({ query: { name } }, reply) =>
         reply
           .type(registry.contentType)
           .serializer(String)
-          .send(await registry.metrics()),
+          .send(await textOf(registry, name)),
     )
   },
   { name: 'metrics' },
