@@ -29,6 +29,8 @@ export interface ChartProps {
   readonly lastSeconds?: number
   readonly fromZero?: boolean
   readonly height?: number
+  /** A value where the pointer is; by default as on the axis. */
+  readonly formatPoint?: (value: number) => string
   /** Marks this x, such as the rank that is taken. */
   readonly marked?: number | null
 }
@@ -37,6 +39,7 @@ export function Chart(props: ChartProps) {
   const place = useRef<HTMLDivElement>(null)
   const chart = useRef<uPlot | null>(null)
   const dark = useDark()
+  const [pointed, setPointed] = useState<number | null>(null)
   // A chart is made anew when its lines become others, and else only given new numbers.
   const kind = JSON.stringify([
     props.lines.map(({ label, color, style, band }) => [label, color, style, band !== undefined]),
@@ -45,7 +48,7 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const element = place.current
     if (element === null) return
-    const made = new uPlot(optionsOf(props, element), dataOf(props), element)
+    const made = new uPlot(optionsOf(props, element, setPointed), dataOf(props), element)
     chart.current = made
     const resized = new ResizeObserver(() => {
       made.setSize({ width: widthOf(element), height: props.height ?? 240 })
@@ -58,7 +61,28 @@ export function Chart(props: ChartProps) {
     }
   }, [kind])
   useEffect(() => chart.current?.setData(dataOf(props)), [props.x, props.lines])
-  return <div class="chart" role="img" aria-label={props.description} ref={place} />
+  return (
+    <>
+      <div class="chart" role="img" aria-label={props.description} ref={place} />
+      <p class="readout" aria-hidden="true">
+        {readout(props, pointed)}
+      </p>
+    </>
+  )
+}
+
+/** The numbers where the pointer is. */
+function readout(
+  { x, xLabel = '', lines, format, formatX, formatPoint = format }: ChartProps,
+  at: number | null,
+): string {
+  const here = at === null ? undefined : x[at]
+  if (at === null || here === undefined) return ''
+  const values = lines.flatMap(({ label, values: all }) => {
+    const value = all[at] ?? null
+    return value === null ? [] : [`${label} ${formatPoint(value)}`]
+  })
+  return `${xLabel} ${formatX(here)}: ${values.join(' · ') || 'nothing'}`.trim()
 }
 
 const widthOf = (element: HTMLElement): number => Math.max(200, element.clientWidth)
@@ -84,7 +108,7 @@ function dataOf({ x, lines }: ChartProps): uPlot.AlignedData {
   return [[...x], ...columns.map((column) => [...column])]
 }
 
-function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
+function optionsOf(props: ChartProps, element: HTMLElement, setPointed: (index: number | null) => void): uPlot.Options {
   const style = getComputedStyle(element)
   const color = (name: string): string => style.getPropertyValue(name).trim()
   const { lines, logX = false, lastSeconds, fromZero = false } = props
@@ -118,7 +142,10 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
     bands: bandsOf(lines, color),
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false },
-    hooks: { draw: [(chart) => drawMark(chart, props.marked ?? null, color('--text'))] },
+    hooks: {
+      draw: [(chart) => drawMark(chart, props.marked ?? null, color('--text'))],
+      setCursor: [({ cursor }) => setPointed(cursor.idx ?? null)],
+    },
   }
 }
 

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import type { Adapter, Latency } from './api.ts'
 import { Chart, Legend, type Line } from './chart.tsx'
-import { formatCount, formatTick } from './format.ts'
+import { formatCount, formatMs, formatTick } from './format.ts'
 import { allRanks, isWide, rankOf } from './rank-axis.ts'
 
 const latencies = {
@@ -57,6 +57,7 @@ export function LatencyFigure({ adapter, compared }: { readonly adapter: Adapter
               logX: isWide(x),
               fromZero: true,
             }}
+            formatPoint={formatMs}
             marked={adapter.auto?.rank ?? null}
           />
           <Legend lines={lines} />

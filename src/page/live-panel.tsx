@@ -95,6 +95,7 @@ function GaugeFigure({ gauge, history }: { readonly gauge: Gauge; readonly histo
       <Chart
         description={`${title} over the last minutes`}
         {...{ x, lines, format: tick, lastSeconds: keptSeconds, fromZero: true, height: 150 }}
+        formatPoint={format}
         formatX={(time) => formatTime(new Date(time * 1000)).slice(0, 5)}
       />
     </figure>

@@ -183,6 +183,7 @@ function QualityChart({ adapter, compared, measurement }: QualityChartProps) {
       <Chart
         description={describe(adapter, x, measurement)}
         {...{ x, lines, format: formatTick, formatX: String, xLabel: 'rank', logX: isWide(x) }}
+        formatPoint={formatValue}
         marked={adapter.auto?.rank ?? null}
       />
       <Legend lines={lines} />

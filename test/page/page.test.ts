@@ -140,6 +140,11 @@ async function curves(t: Test, browser: Browser): Promise<void> {
   t.ok((await drawnShare(page, /^BLEU .*from 50.00 at rank 1 to 60.00 at rank 8/)) > 0.002, 'the curve is drawn')
   t.ok((await drawnShare(page, /^Time to first token/)) > 0.0001, 'and so is the latency')
   await page.getByText('LoRA trained for that rank alone').waitFor()
+  await page
+    .getByRole('img', { name: /^BLEU/ })
+    .locator('.u-over')
+    .hover({ position: { x: 1, y: 50 } })
+  await page.getByText('rank 1: e2e 50.00 · LoRA trained for that rank alone 51.25').waitFor()
   await page.getByRole('slider').fill('0.9')
   await page.getByText('auto takes rank 2: the smallest').waitFor()
   await page.getByLabel('Metric').selectOption({ label: 'BLEU · e2e, test' })
@@ -310,6 +315,8 @@ async function accessible(t: Test, browser: Browser): Promise<void> {
   const { url } = await start(t)
   for (const [colorScheme, width] of [
     ['light', 1280],
+    ['dark', 1280],
+    ['light', 400],
     ['dark', 400],
   ] as const) {
     // The tool itself is put into the page, which its policy would not let in.
