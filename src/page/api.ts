@@ -30,8 +30,8 @@ export class Refusal extends Error {
   }
 }
 
-/** Probes and scrapers need no key. */
-const isOpenToAll = (path: string): boolean => path.startsWith('/metrics')
+/** Scrapers and readers of the documentation need no key. */
+const isOpenToAll = (path: string): boolean => /^\/(metrics|openapi\.json)\b/.test(path)
 
 /** An address of this server; the page may be served below a path of a proxy. */
 export const addressOf = (path: string): string => new URL(path.replace(/^\//, ''), document.baseURI).href
