@@ -65,6 +65,21 @@ const flag = () => z.stringbool({ error: 'expected true or false' })
 const Environment = z.object({
   PORT: wholeNumber(0, 65535).default(8080).describe('Port to listen on; 0 takes any free one'),
   HOST: text().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+  AUTH: z
+    .enum(['auto', 'on', 'off'], { error: 'expected auto, on or off' })
+    .default('auto')
+    .describe(
+      'auto asks for keys where some are given, and refuses to start without where HOST is reached from elsewhere',
+    ),
+  API_KEYS: text().optional().describe('Keys that requests may come with, separated by commas; `name=key` names one'),
+  ADMIN_KEYS: text().optional().describe('Keys that may also load, unload and train'),
+  API_KEYS_FILE: text()
+    .optional()
+    .describe('File of hashed keys, made by `dylora keys add`; a change is taken while running'),
+  KEY_REQUESTS_PER_MINUTE: wholeNumber(0, 1e9)
+    .default(0)
+    .describe('Requests of one key (or address) in a minute; 0 is no limit'),
+  KEY_CONCURRENCY: wholeNumber(0, 1e6).default(0).describe('Requests of one key (or address) at once; 0 is no limit'),
   BASE_MODEL: text().optional().describe('Base model directory; by default the only one in models/base'),
   CHAT_TEMPLATE: text()
     .optional()
@@ -103,6 +118,9 @@ const Environment = z.object({
   EVALUATION_SLOTS: wholeNumber(1, 1024)
     .default(4)
     .describe('Rows of the batch that evaluations may have, while no live request needs them'),
+  STEP_TIMEOUT: seconds(86400)
+    .default(120)
+    .describe('Seconds without a step, while there is work, after which the process ends to be started anew'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
   BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),
   LOG_LEVEL: z

@@ -10,6 +10,8 @@ export type ErrorCode =
   | 'checkpoint_invalid'
   | 'dataset_invalid'
   | 'device_unavailable'
+  | 'unauthorized'
+  | 'forbidden'
   | 'overloaded'
   | 'not_ready'
   | 'generation'
@@ -69,6 +71,8 @@ export const errors = {
     new DyloraError('dataset_invalid', `File '${file}' is not usable: ${reason}`, { file, ...facts }),
   deviceUnavailable: (device: string, reason: string) =>
     new DyloraError('device_unavailable', `Device '${device}' is not available: ${reason}`, { device }),
+  unauthorized: (message: string) => new DyloraError('unauthorized', message),
+  forbidden: (message: string) => new DyloraError('forbidden', message),
   overloaded: (message: string, facts?: ErrorFacts) => new DyloraError('overloaded', message, facts),
   notReady: (message: string) => new DyloraError('not_ready', message),
   generation: (message: string, options?: ErrorOptions) => new DyloraError('generation', message, {}, options),

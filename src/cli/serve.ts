@@ -15,8 +15,10 @@ import { buildApp } from '../server/app.ts'
 import { registrySink } from '../server/registry-sink.ts'
 import { runtimeAdapters } from '../server/runtime-adapters.ts'
 import type { ServiceInfo } from '../server/serving.ts'
+import { startWatchdog } from '../server/watchdog.ts'
 import { baseDirectory } from './base-directory.ts'
 import { type DeviceChoice, onDevice } from './device.ts'
+import { openKeyRing } from './key-ring.ts'
 import { packageVersion } from './package-version.ts'
 
 /** `--max-batch-size` stands for MAX_BATCH_SIZE, and comes before it. */
@@ -55,6 +57,8 @@ function help(): string {
 
 async function serve(config: Config): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
+  // Before the model is loaded: what is not allowed to start says so at once.
+  const ring = await openKeyRing(config, log)
   const { engine, info, chatTemplate } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
   const app = await buildApp({
@@ -68,12 +72,20 @@ async function serve(config: Config): Promise<void> {
     runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, config.ADAPTERS_DIR) : null,
     evaluation: evaluationLimits(config),
     pageDirectory: bundled.page,
+    access: {
+      keys: ring.keys,
+      requestsPerMinute: config.KEY_REQUESTS_PER_MINUTE,
+      concurrency: config.KEY_CONCURRENCY,
+    },
+    // Only a client that reads nothing comes to this.
+    idleTimeoutMs: (config.REQUEST_TIMEOUT + 30) * 1000,
   })
   const watcher = new AdapterWatcher({
     directory: config.ADAPTERS_DIR,
     sink: registrySink(engine.registry, log),
     warn: (error, message) => log.warn({ err: error }, message),
   })
+  const unwatch = startWatchdog(engine, { limitMs: config.STEP_TIMEOUT * 1000 })
   const stop = async () => {
     notReady = 'The server is shutting down'
     await watcher.close()
@@ -82,6 +94,8 @@ async function serve(config: Config): Promise<void> {
     await app.close()
     await drained
     await engine.close()
+    await unwatch()
+    ring.close()
   }
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
   try {

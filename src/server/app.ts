@@ -1,5 +1,6 @@
 /** The whole service on one screen: `buildApp` is pure, everything it needs is handed in. */
 import { randomUUID } from 'node:crypto'
+import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -13,6 +14,7 @@ import type { ChatTemplate } from '../dylora/chat-template.ts'
 import { type EvaluationLimits, Evaluations } from './evaluations.ts'
 import { LatencyBook, latencyListeners } from './latency.ts'
 import { isOpenAiPath, sendOpenAiError } from './openai/openai-error.ts'
+import { type AccessOptions, access, noAccessControl } from './plugins/access.ts'
 import { gracefulClose } from './plugins/graceful-close.ts'
 import { metrics } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
@@ -50,6 +52,16 @@ export interface AppOptions {
   readonly receiveTimeoutMs?: number
   /** Where the built page is. */
   readonly pageDirectory?: string | null
+  /** By default everybody may do everything. */
+  readonly access?: AccessOptions
+  /** A connection on which nothing moves for so long is closed: longer than any request may take. */
+  readonly idleTimeoutMs?: number
+}
+
+/** What browsers are told of every reply. Transport security is for the proxy that has the certificate to say. */
+const securityHeaders: FastifyHelmetOptions = {
+  contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  strictTransportSecurity: false,
 }
 
 /** Does not own the engine: who made it closes it, after the app. */
@@ -63,6 +75,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     receiveTimeoutMs = 60_000,
     pageDirectory = null,
     chatTemplate = null,
+    access: accessOptions = noAccessControl,
+    idleTimeoutMs = 600_000,
   } = options
   const app = fastify({
     loggerInstance: options.logger,
@@ -70,6 +84,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
     requestTimeout: receiveTimeoutMs,
+    connectionTimeout: idleTimeoutMs,
     // Node exchanges the two limits where that for the headers is the longer one.
     http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: Math.min(receiveTimeoutMs, 10_000) },
     genReqId: ({ headers }) => givenRequestId(headers['x-request-id']) ?? randomUUID(),
@@ -92,6 +107,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   await app.register(gracefulClose)
   await app.register(requestLog)
+  await app.register(helmet, securityHeaders)
+  await app.register(access, accessOptions)
   await app.register(unknownRoutes)
   await app.register(openapi, { version: info.version })
   const evaluations = new Evaluations(engine, options.evaluation)

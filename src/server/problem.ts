@@ -12,6 +12,8 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   adapter_invalid: 422,
   dataset_invalid: 422,
   checkpoint_invalid: 422,
+  unauthorized: 401,
+  forbidden: 403,
   overloaded: 429,
   cancelled: 499,
   forbidden: 403,
@@ -26,6 +28,7 @@ export const errorTypes = [
   'validation',
   'adapter_not_found',
   'adapter_invalid',
+  'unauthorized',
   'overloaded',
   'not_ready',
   'generation',
@@ -40,6 +43,8 @@ const ERROR_TYPE: Readonly<Record<ErrorCode, ErrorType>> = {
   adapter_invalid: 'adapter_invalid',
   dataset_invalid: 'validation',
   checkpoint_invalid: 'validation',
+  unauthorized: 'unauthorized',
+  forbidden: 'unauthorized',
   overloaded: 'overloaded',
   cancelled: 'generation',
   forbidden: 'validation',
@@ -179,7 +184,7 @@ const escapePointer = (key: string): string =>
 export function tellFailure(error: unknown, status: number, request: FastifyRequest, reply: FastifyReply): void {
   if (status >= 500 && status !== 503) request.log.error({ err: error }, 'request failed')
   const retryAfter = RETRY_AFTER[status]
-  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
 }
 
 /** The application's error handler: logs 5xx with the error, sends the document. */

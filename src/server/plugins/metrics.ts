@@ -193,6 +193,7 @@ export const metrics = fp<MetricsOptions>(
     app.withTypeProvider<ZodTypeProvider>().get(
       '/metrics',
       {
+        config: { open: true },
         schema: {
           operationId: 'metrics',
           summary: 'Everything counted, in the text format of Prometheus',

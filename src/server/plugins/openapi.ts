@@ -28,6 +28,13 @@ export const openapi = fp<OpenApiOptions>(
           license: { name: 'MIT', identifier: 'MIT' },
         },
         servers: [{ url: '/' }],
+        // The empty one: where the server asks for no key.
+        security: [{ apiKey: [] }, {}],
+        components: {
+          securitySchemes: {
+            apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, where the server wants one' },
+          },
+        },
         tags: [
           { name: 'inference', description: 'Text, at a rank' },
           {
@@ -39,7 +46,8 @@ export const openapi = fp<OpenApiOptions>(
         ],
       },
       transform: jsonSchemaTransform,
-      transformObject: (input) => withoutUnused(jsonSchemaTransformObject(input) as Document) as OpenAPIV3_1.Document,
+      transformObject: (input) =>
+        withRefusals(withoutUnused(jsonSchemaTransformObject(input) as Document)) as OpenAPIV3_1.Document,
     })
     await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
     app.get('/openapi.json', { schema: { hide: true } as object }, async () => app.swagger())
@@ -61,4 +69,42 @@ function withoutUnused(document: Document): Document {
   visit(document.paths)
   const schemas = Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)))
   return { ...document, components: { ...document.components, schemas } }
+}
+
+/** Asked by machines, which have no key. */
+const open: ReadonlySet<string> = new Set(['/health', '/ready', '/metrics'])
+
+const refusals = {
+  401: 'No key, or one that is not known, where the server wants one',
+  403: 'The key may not do this',
+  429: 'Too many requests, in all or of this key',
+} as const
+
+interface Operation {
+  readonly responses?: Readonly<Record<string, unknown>>
+}
+
+/** The operation's own descriptions come first. */
+const withResponses = (operation: Operation, more: Readonly<Record<string, unknown>>) => ({
+  ...operation,
+  responses: { ...more, ...operation.responses },
+})
+
+/** What may meet any request before its route is reached. */
+function withRefusals(document: Document): Document {
+  const paths = Object.entries(document.paths ?? {}).map(([path, item]) => {
+    if (open.has(path)) return [path, item]
+    const schema = { $ref: `#/components/schemas/${path.startsWith('/v1') ? 'OpenAiError' : 'Problem'}` }
+    const type = path.startsWith('/v1') ? 'application/json' : 'application/problem+json'
+    const added = Object.entries(refusals).map(([status, description]) => [
+      status,
+      { description, content: { [type]: { schema } } },
+    ])
+    const operations = Object.entries(item ?? {}).map(([method, operation]) => [
+      method,
+      withResponses(operation as Operation, Object.fromEntries(added)),
+    ])
+    return [path, Object.fromEntries(operations)]
+  })
+  return { ...document, paths: Object.fromEntries(paths) }
 }

@@ -55,6 +55,7 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
   app.get(
     '/health',
     {
+      config: { open: true },
       schema: {
         operationId: 'health',
         summary: 'Is the process alive',
@@ -67,6 +68,7 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
   app.get(
     '/ready',
     {
+      config: { open: true },
       schema: {
         operationId: 'ready',
         summary: 'Can requests be answered now',
