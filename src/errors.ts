@@ -16,7 +16,6 @@ export type ErrorCode =
   | 'not_ready'
   | 'generation'
   | 'cancelled'
-  | 'forbidden'
 
 /** Facts about the failure; they become members of the problem document. */
 export type ErrorFacts = Readonly<Record<string, unknown>>
@@ -76,6 +75,5 @@ export const errors = {
   overloaded: (message: string, facts?: ErrorFacts) => new DyloraError('overloaded', message, facts),
   notReady: (message: string) => new DyloraError('not_ready', message),
   generation: (message: string, options?: ErrorOptions) => new DyloraError('generation', message, {}, options),
-  forbidden: (message: string) => new DyloraError('forbidden', message),
   cancelled: (message: string) => new DyloraError('cancelled', message),
 }

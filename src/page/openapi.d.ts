@@ -2139,6 +2139,15 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
             /** @description Switched off: see ALLOW_RUNTIME_LORA_UPDATING */
             403: {
                 headers: {
@@ -2168,6 +2177,15 @@ export interface operations {
             };
             /** @description The body is not declared as JSON */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2226,6 +2244,15 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
             /** @description Switched off: see ALLOW_RUNTIME_LORA_UPDATING */
             403: {
                 headers: {
@@ -2255,6 +2282,15 @@ export interface operations {
             };
             /** @description The body is not declared as JSON */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -5,13 +5,6 @@ import { errors } from '../../errors.ts'
 import { openAiFailure } from '../openai/openai-error.ts'
 import type { RuntimeAdapters } from '../runtime-adapters.ts'
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Is it for operators alone? */
-    admin?: boolean
-  }
-}
-
 export interface RuntimeAdapterOptions {
   /** Null where adapters come from their directory alone. */
   readonly adapters: RuntimeAdapters | null
