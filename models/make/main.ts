@@ -33,6 +33,7 @@ interface Stage {
 const initial = ({ work }: Places) => join(work, 'initial')
 const base = ({ out }: Places) => join(out, 'base', recipe.base)
 const adapter = ({ out }: Places) => join(out, 'adapters', recipe.adapter)
+const lora = ({ work }: Places, rank: number) => join(work, `lora-${rank}`)
 const e2e = ({ work }: Places, file: string) => join(work, 'e2e', file)
 
 const stages: readonly Stage[] = [
@@ -80,20 +81,51 @@ const stages: readonly Stage[] = [
         resume: true,
       }),
   },
+  ...recipe.yardsticks.map(
+    (rank): Stage => ({
+      name: `lora-${rank}`,
+      result: (places) => lora(places, rank),
+      run: (places) =>
+        dylora('train', {
+          ...{ base: base(places), out: lora(places, rank), method: 'lora', 'max-rank': rank },
+          ...{ data: e2e(places, 'train.jsonl'), validation: e2e(places, 'valid.jsonl') },
+          ...recipe.yardstickTraining,
+          resume: true,
+        }),
+    }),
+  ),
   { name: 'evaluate-validation', result: () => null, run: (places) => evaluate(places, 'validation', 'valid') },
   { name: 'evaluate-test', result: () => null, run: (places) => evaluate(places, 'test', 'test') },
+  { name: 'compare', result: () => null, run: compareWithLoras },
 ]
 
-const evaluate = (places: Places, split: string, file: string): Promise<void> =>
+const evaluate = (
+  places: Places,
+  split: string,
+  file: string,
+  measured: { readonly adapter: string; readonly ranks?: number } = { adapter: adapter(places) },
+): Promise<void> =>
   dylora('evaluate', {
-    ...{ base: base(places), adapter: adapter(places), name: recipe.adapter, split },
+    ...{ base: base(places), ...measured, name: recipe.adapter, split },
     ...{ data: e2e(places, `${file}.references.jsonl`), outputs: join(places.work, 'outputs') },
   })
 
-/** Runs a command of the command line from source. `true` is an option without a value. */
-async function dylora(command: string, options: Readonly<Record<string, string | number | true>>): Promise<void> {
+/** What LoRAs of one rank each reach on the same data, beside the curve of the adapter. */
+async function compareWithLoras(places: Places): Promise<void> {
+  for (const ranks of recipe.yardsticks) {
+    await evaluate(places, 'validation', 'valid', { adapter: lora(places, ranks), ranks })
+    await evaluate(places, 'test', 'test', { adapter: lora(places, ranks), ranks })
+  }
+  await dylora('baseline', { adapter: adapter(places), lora: recipe.yardsticks.map((rank) => lora(places, rank)) })
+}
+
+/** Runs a command of the command line from source. `true` is an option without a value, a list one that is given several times. */
+async function dylora(
+  command: string,
+  options: Readonly<Record<string, string | number | true | readonly string[]>>,
+): Promise<void> {
   const flags = Object.entries(options).flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : [`--${name}`, `${value}`],
+    value === true ? [`--${name}`] : [value].flat().flatMap((one) => [`--${name}`, `${one}`]),
   )
   const args = ['--import', 'tsx', join(root, 'src/cli/main.ts'), command, ...flags]
   console.log(`dylora ${[command, ...flags].join(' ')}`)

@@ -15,4 +15,10 @@ export const recipe = {
     // One thread: another number of threads may round otherwise.
     ...{ epochs: 3, 'batch-size': 16, 'learning-rate': 5e-3, seed: 42, threads: 1 },
   },
+  /** Ranks that a LoRA is trained for, each alone, with the same data, steps, rate and seed. */
+  yardsticks: [1, 2, 4, 8],
+  yardstickTraining: {
+    ...{ 'target-modules': 'all', alpha: 16 },
+    ...{ epochs: 3, 'batch-size': 16, 'learning-rate': 5e-3, seed: 42, threads: 1 },
+  },
 } as const

@@ -40,7 +40,7 @@ export async function publishMeasured(
     const place = outputsOf(temporary)
     if (await exists(outputsOf(directory))) await cp(outputsOf(directory), place, { recursive: true })
     for (const one of outputs.texts) await rm(join(place, fileName(one, outputs.decoding)), { force: true })
-    if (elsewhere === undefined) await writeOutputs(place, outputs)
+    if (elsewhere === undefined && outputs.texts.length > 0) await writeOutputs(place, outputs)
   })
   if (elsewhere !== undefined) await writeOutputs(elsewhere, outputs)
 }
