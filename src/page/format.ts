@@ -35,14 +35,6 @@ export const formatShare = (share: number): string => `${(100 * share).toFixed(s
 
 export const formatTime = (date: Date): string => date.toLocaleTimeString('en-GB')
 
-/** 75 seconds: 1 min 15 s. */
-export function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds))
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
-  if (hours > 0) return `${hours} h ${minutes} min`
-  return minutes > 0 ? `${minutes} min ${rest} s` : `${rest} s`
-}
-
 /** The usual spelling of the metrics that have one. */
 const metricNames: Readonly<Record<string, string>> = {
   bleu: 'BLEU',

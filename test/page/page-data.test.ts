@@ -5,7 +5,6 @@ import type { Adapter, StreamEvent } from '../../src/page/api.ts'
 import {
   formatBytes,
   formatCount,
-  formatDuration,
   formatMs,
   formatShare,
   formatTick,
@@ -137,7 +136,6 @@ t.test('numbers are told with as many figures as they are worth', async (t) => {
   t.same([0, 512, 55_296, 442_368, 3e9].map(formatBytes), ['0 B', '512 B', '54.0 KiB', '432 KiB', '2.8 GiB'])
   t.same([13_824, 7].map(formatCount), ['13,824', '7'])
   t.same([0, 0.054, 0.5, 1].map(formatShare), ['0.0 %', '5.4 %', '50 %', '100 %'])
-  t.same([59, 75, 3700].map(formatDuration), ['59 s', '1 min 15 s', '1 h 1 min'])
   t.same([62.5, 1234, 0.1 + 0.2].map(formatTick), ['62.5', '1,234', '0.3'])
   t.same(['bleu', 'made_up'].map(metricName), ['BLEU', 'made up'])
 })
