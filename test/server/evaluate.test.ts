@@ -324,6 +324,8 @@ t.test('says in the document what is sent and given', async (t) => {
   t.same(Object.keys(paths['/evaluate']?.post.responses ?? {}), [
     '200',
     '400',
+    '401',
+    '403',
     '404',
     '413',
     '415',
