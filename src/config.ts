@@ -11,6 +11,7 @@ export const bundled = {
   bases: inPackage('models/base'),
   adapters: inPackage('models/adapters'),
   page: inPackage('dist/page'),
+  jobs: inPackage('models/work/jobs'),
 }
 
 const wholeNumber = (min: number, max: number) =>
@@ -121,6 +122,18 @@ const Environment = z.object({
   STEP_TIMEOUT: seconds(86400)
     .default(120)
     .describe('Seconds without a step, while there is work, after which the process ends to be started anew'),
+  DATABASE_URL: text()
+    .optional()
+    .describe('PostgreSQL of the job queue; without one it is embedded, and the server starts workers'),
+  JOBS_DIR: text().default(bundled.jobs).describe('Where jobs keep data and checkpoints, shared with every worker'),
+  JOB_WORKERS: wholeNumber(1, 64).default(1).describe('Worker processes that the server starts for the embedded queue'),
+  JOB_DATA_LIMIT: wholeNumber(1024, 1e12).default(67108864).describe('Bytes of one uploaded file of a job'),
+  JOB_MAX_QUEUED: wholeNumber(1, 1e6).default(100).describe('Jobs that may wait or run; one more is answered with 429'),
+  DATASETS_DIR: text()
+    .optional()
+    .describe('Directory of data sets that jobs may name: <name>/train.jsonl and valid.jsonl'),
+  WORKER_CONCURRENCY: wholeNumber(1, 64).default(1).describe('Jobs that a worker runs at once'),
+  WORKER_THREADS: wholeNumber(1, 1024).optional().describe('Threads of a training; all cores by default'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
   BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),
   LOG_LEVEL: z

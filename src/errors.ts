@@ -10,6 +10,9 @@ export type ErrorCode =
   | 'checkpoint_invalid'
   | 'dataset_invalid'
   | 'device_unavailable'
+  | 'job_not_found'
+  | 'conflict'
+  | 'too_large'
   | 'unauthorized'
   | 'forbidden'
   | 'overloaded'
@@ -70,6 +73,9 @@ export const errors = {
     new DyloraError('dataset_invalid', `File '${file}' is not usable: ${reason}`, { file, ...facts }),
   deviceUnavailable: (device: string, reason: string) =>
     new DyloraError('device_unavailable', `Device '${device}' is not available: ${reason}`, { device }),
+  jobNotFound: (job: string) => new DyloraError('job_not_found', `There is no job ${job}`, { job }),
+  conflict: (message: string) => new DyloraError('conflict', message),
+  tooLarge: (message: string) => new DyloraError('too_large', message),
   unauthorized: (message: string) => new DyloraError('unauthorized', message),
   forbidden: (message: string) => new DyloraError('forbidden', message),
   overloaded: (message: string, facts?: ErrorFacts) => new DyloraError('overloaded', message, facts),

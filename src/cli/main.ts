@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, { summary: string; run: Run }>> = {
   import:   { summary: 'Make a base model of a Hugging Face checkpoint, or an adapter of a LoRA trained elsewhere', run: lazily(() => import('./import.ts')) },
   export:   { summary: 'Cut an adapter to a rank, as an ordinary PEFT LoRA or merged into its base', run: lazily(() => import('./export.ts')) },
   experiment: { summary: 'Train and measure every method at every rank, and report', run: lazily(() => import('./experiment.ts')) },
+  worker:   { summary: 'Take training jobs from the queue', run: lazily(() => import('./worker.ts')) },
   keys:     { summary: 'Make, list and remove API keys', run: lazily(() => import('./keys.ts')) },
   bench:    { summary: 'Measure speed on this machine', run: lazily(() => import('./bench.ts')) },
   openapi:  { summary: 'Write openapi/openapi.json', run: lazily(() => import('./openapi.ts')) },

@@ -12,6 +12,7 @@ import { Engine } from '../inference/engine.ts'
 import { NativeRuntime } from '../onnx/native/runtime.ts'
 import { AdapterWatcher } from '../server/adapter-watcher.ts'
 import { buildApp } from '../server/app.ts'
+import { JobService } from '../server/job-service.ts'
 import { registrySink } from '../server/registry-sink.ts'
 import { runtimeAdapters } from '../server/runtime-adapters.ts'
 import type { ServiceInfo } from '../server/serving.ts'
@@ -61,7 +62,9 @@ async function serve(config: Config): Promise<void> {
   const ring = await openKeyRing(config, log)
   const { engine, info, chatTemplate } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
+  const jobs = jobService(config, log)
   const app = await buildApp({
+    jobs,
     engine,
     info,
     notReadyBecause: () => notReady,
@@ -89,6 +92,7 @@ async function serve(config: Config): Promise<void> {
   const stop = async () => {
     notReady = 'The server is shutting down'
     await watcher.close()
+    await jobs.close()
     // From now on new requests are turned away; those under way are finished, and their replies sent.
     const drained = engine.drain()
     await app.close()
@@ -106,11 +110,24 @@ async function serve(config: Config): Promise<void> {
     }
     notReady = null
     await listen(app, config)
+    jobs.resume().catch((error: unknown) => log.error({ err: error }, 'the queue of jobs could not be opened'))
   } catch (error) {
     await stop()
     throw error
   }
 }
+
+const jobService = (config: Config, log: Logger): JobService =>
+  new JobService({
+    databaseUrl: config.DATABASE_URL,
+    jobsDirectory: config.JOBS_DIR,
+    datasetsDirectory: config.DATASETS_DIR,
+    dataLimitBytes: config.JOB_DATA_LIMIT,
+    maxQueued: config.JOB_MAX_QUEUED,
+    workers: config.JOB_WORKERS,
+    program: { file: process.argv[1] ?? '', execArgv: process.execArgv },
+    log,
+  })
 
 interface Started {
   readonly engine: Engine

@@ -12,6 +12,7 @@ import {
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import type { ChatTemplate } from '../dylora/chat-template.ts'
 import { type EvaluationLimits, Evaluations } from './evaluations.ts'
+import type { JobService } from './job-service.ts'
 import { LatencyBook, latencyListeners } from './latency.ts'
 import { isOpenAiPath, sendOpenAiError } from './openai/openai-error.ts'
 import { type AccessOptions, access, noAccessControl } from './plugins/access.ts'
@@ -25,6 +26,7 @@ import { adapterRoutes } from './routes/adapters.ts'
 import { evaluateRoutes } from './routes/evaluate.ts'
 import { generateRoutes } from './routes/generate.ts'
 import { healthRoutes } from './routes/health.ts'
+import { jobRoutes } from './routes/jobs.ts'
 import { openAiRoutes } from './routes/openai.ts'
 import { runtimeAdapterRoutes } from './routes/openai-adapters.ts'
 import { openAiModelRoutes } from './routes/openai-models.ts'
@@ -52,6 +54,8 @@ export interface AppOptions {
   readonly receiveTimeoutMs?: number
   /** Where the built page is. */
   readonly pageDirectory?: string | null
+  /** Training on request; null where this server trains nothing. */
+  readonly jobs?: JobService | null
   /** By default everybody may do everything. */
   readonly access?: AccessOptions
   /** A connection on which nothing moves for so long is closed: longer than any request may take. */
@@ -77,6 +81,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     chatTemplate = null,
     access: accessOptions = noAccessControl,
     idleTimeoutMs = 600_000,
+    jobs = null,
   } = options
   const app = fastify({
     loggerInstance: options.logger,
@@ -122,6 +127,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(runtimeAdapterRoutes, { adapters: options.runtimeAdapters ?? null })
   await app.register(evaluateRoutes, { engine, evaluations })
   await app.register(adapterRoutes, { engine, latency })
+  await app.register(jobRoutes, { jobs, heartbeatMs })
   await app.register(healthRoutes, { engine, info, notReadyBecause })
   await app.register(pageRoutes, { directory: pageDirectory })
   return app

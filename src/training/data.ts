@@ -1,6 +1,8 @@
 /** From files to token sequences: JSON lines of context and completion, or plain text. */
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
 import { z } from 'zod'
 import type { Prompt } from '../dylora/adapter.ts'
 import type { TokenSequence } from '../dylora/sequences.ts'
@@ -49,6 +51,20 @@ export async function readDataset(file: string, options: EncodingOptions): Promi
     )
   }
   return { file, digest, sequences, leftOut: all.length - sequences.length }
+}
+
+/** How many examples a file of JSON lines has, without keeping them. Throws dataset_invalid, which names the line. */
+export async function countExamples(file: string): Promise<number> {
+  let [line, examples] = [0, 0]
+  const input = createReadStream(file)
+  for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    line++
+    if (text.trim() === '') continue
+    parseExample(file, text, line)
+    examples++
+  }
+  if (examples === 0) throw errors.datasetInvalid(file, 'expected at least one example, got none')
+  return examples
 }
 
 /** One JSON object a line: {"context": "...", "completion": "..."}. Blank lines are skipped. */

@@ -42,6 +42,7 @@ export const openapi = fp<OpenApiOptions>(
             description: 'The same for clients of OpenAI and vLLM; errors are `{error: {message, type, param, code}}`',
           },
           { name: 'adapters', description: 'What each rank is worth and costs' },
+          { name: 'training', description: 'Adapters trained on request' },
           { name: 'operation', description: 'For orchestrators and dashboards' },
         ],
       },

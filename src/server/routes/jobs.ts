@@ -1,0 +1,337 @@
+/** `/jobs`: training on request, watched as it goes. */
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { copyFile, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import multipart from '@fastify/multipart'
+import type { FastifyRequest } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { exists } from '../../dylora/publish.ts'
+import { errors } from '../../errors.ts'
+import { isOver, type Job, type JobEvent, JobSpec, jobStates } from '../../jobs/job.ts'
+import type { JobQueue } from '../../jobs/job-queue.ts'
+import { jobPlaces } from '../../jobs/runner.ts'
+import { countExamples } from '../../training/data.ts'
+import { disconnectSignal } from '../disconnect.ts'
+import type { JobService } from '../job-service.ts'
+import { problemResponse } from '../problem.ts'
+import { withHeartbeat } from '../sse.ts'
+
+export interface JobRouteOptions {
+  /** Null where this server trains nothing. */
+  readonly jobs: JobService | null
+  readonly heartbeatMs: number
+}
+
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
+const time = z.iso.datetime()
+
+const JobView = z
+  .object({
+    id: z.uuid(),
+    state: z.enum(jobStates).describe('`refused`: trained and measured, and kept from service by its gate'),
+    reason: z.string().nullable().describe('Why it failed or was refused'),
+    attempt: count.describe('How often it was begun: once more for each worker that died'),
+    worker: z.string().nullable(),
+    adapter_digest: z.string().nullable().describe('Of what was published'),
+    created_at: time,
+    started_at: time.nullable(),
+    ended_at: time.nullable(),
+    spec: JobSpec,
+  })
+  .meta({ id: 'Job' })
+
+const JobList = z
+  .object({ jobs: z.array(JobView), next_cursor: z.string().nullable().describe('For the page after this one') })
+  .meta({ id: 'JobList' })
+
+const json = <S extends z.ZodType>(description: string, schema: S) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+
+const Id = z.object({ id: z.uuid('expected the id of a job') })
+
+const Filter = z.strictObject({
+  state: z.enum(jobStates).optional(),
+  adapter: z.string().max(100).optional(),
+  limit: z
+    .string()
+    .regex(/^([1-9]\d?|100)$/, 'expected 1 to 100')
+    .transform(Number)
+    .optional()
+    .describe('Jobs on a page (20)'),
+  cursor: z
+    .string()
+    .regex(/^\d{1,15}$/, 'expected a next_cursor')
+    .optional(),
+})
+
+const failures = {
+  404: problemResponse('No such job, or this server trains nothing'),
+  422: problemResponse('Not as documented'),
+}
+
+const view = ({ id, spec, state, reason, attempt, worker, adapterDigest, createdAt, startedAt, endedAt }: Job) => ({
+  ...{ id, spec, state, reason, attempt, worker, adapter_digest: adapterDigest },
+  created_at: createdAt.toISOString(),
+  started_at: startedAt?.toISOString() ?? null,
+  ended_at: endedAt?.toISOString() ?? null,
+})
+
+export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { jobs, heartbeatMs }) => {
+  const service = (): JobService => {
+    if (jobs === null) throw errors.notReady('This server trains nothing')
+    return jobs
+  }
+  const queue = (): Promise<JobQueue> => service().queue()
+  await app.register(multipart, {
+    limits: { fields: 1, files: 2, fieldSize: 65_536, fileSize: jobs?.options.dataLimitBytes ?? 1, parts: 3 },
+  })
+  app.post(
+    '/jobs',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'createJob',
+        summary: 'Train an adapter',
+        description:
+          'As JSON with a `dataset`, or as multipart/form-data: `job` (this JSON), then `data` and, to measure every rank, ' +
+          '`validation`, both JSON lines of `{"context", "completion"}`.',
+        tags: ['training'],
+        consumes: ['application/json', 'multipart/form-data'],
+        body: z.unknown().meta({ $ref: '#/components/schemas/JobSpec' }).optional() as unknown as z.ZodType,
+        response: {
+          201: json('The job, in the queue', JobView),
+          ...failures,
+          400: problemResponse('Not JSON, or no form'),
+          413: problemResponse('A file is larger than JOB_DATA_LIMIT'),
+          429: problemResponse('The queue is full'),
+          503: problemResponse('This server trains nothing, or is shutting down'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const id = randomUUID()
+      const { jobsDirectory, maxQueued } = service().options
+      const places = jobPlaces(jobsDirectory, id)
+      const waiting = await (await queue()).counts()
+      const open = (waiting.get('queued') ?? 0) + (waiting.get('running') ?? 0)
+      if (open >= maxQueued) throw errors.overloaded(`${open} jobs wait or run: expected fewer than ${maxQueued}`)
+      await mkdir(places.directory, { recursive: true })
+      try {
+        const spec = await specOf(request, places, service().options.datasetsDirectory)
+        await countExamples(places.train)
+        if (await exists(places.validation)) await countExamples(places.validation)
+        return await reply.code(201).send(view(await (await queue()).submit(id, spec)))
+      } catch (error) {
+        await rm(places.directory, { recursive: true, force: true })
+        throw withoutPath(error, places.directory)
+      }
+    },
+  )
+  app.get(
+    '/jobs',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'listJobs',
+        summary: 'Jobs, the newest first',
+        tags: ['training'],
+        querystring: Filter,
+        response: {
+          200: json('A page of jobs', JobList),
+          ...failures,
+          503: problemResponse('This server trains nothing'),
+        },
+      },
+    },
+    async ({ query }) => {
+      const opened = await service().opened
+      if (opened === null) return { jobs: [], next_cursor: null }
+      const { state, adapter, limit = 20, cursor } = query
+      const page = await opened.list({
+        state,
+        adapter,
+        limit,
+        before: cursor === undefined ? undefined : Number(cursor),
+      })
+      return { jobs: page.jobs.map(view), next_cursor: page.next === null ? null : String(page.next) }
+    },
+  )
+  app.get(
+    '/jobs/:id',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'getJob',
+        summary: 'One job',
+        tags: ['training'],
+        params: Id,
+        response: { 200: json('The job', JobView), ...failures, 503: problemResponse('This server trains nothing') },
+      },
+    },
+    async ({ params }) => view(await (await queue()).get(params.id)),
+  )
+  app.get(
+    '/jobs/:id/events',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'watchJob',
+        summary: 'What a job tells, as it goes',
+        description:
+          'Server-sent events: `state`, `step` (loss by rank, rate, seconds left), `validation`, `evaluation`, `written`. Ends with ' +
+          'the job. `Last-Event-ID` goes on after that event.',
+        tags: ['training'],
+        params: Id,
+        response: {
+          200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
+          ...failures,
+          503: problemResponse('This server trains nothing'),
+        },
+      },
+    },
+    async ({ params, headers }, reply) => {
+      const opened = await queue()
+      await opened.get(params.id)
+      const after = Number(headers['last-event-id'] ?? 0)
+      const events = follow(opened, params.id, Number.isSafeInteger(after) ? after : 0, disconnectSignal(reply))
+      return reply
+        .type('text/event-stream')
+        .header('cache-control', 'no-cache')
+        .serializer((body: unknown) => body as string)
+        .send(Readable.from(withHeartbeat(events, heartbeatMs)) as unknown as string)
+    },
+  )
+  app.delete(
+    '/jobs/:id',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'cancelJob',
+        summary: 'Cancel a job that waits or runs',
+        tags: ['training'],
+        params: Id,
+        response: {
+          200: json('The job, cancelled', JobView),
+          ...failures,
+          409: problemResponse('It is over'),
+          503: problemResponse('This server trains nothing'),
+        },
+      },
+    },
+    async ({ params }) => view(await (await queue()).cancel(params.id)),
+  )
+  app.post(
+    '/jobs/:id/retry',
+    {
+      config: { admin: true },
+      schema: {
+        operationId: 'retryJob',
+        summary: 'Go on with a job that failed or was cancelled, from its checkpoint',
+        tags: ['training'],
+        params: Id,
+        response: {
+          200: json('The job, queued', JobView),
+          ...failures,
+          409: problemResponse('It did not fail'),
+          503: problemResponse('This server trains nothing'),
+        },
+      },
+    },
+    async ({ params }) => view(await (await queue()).retry(params.id)),
+  )
+}
+
+type Places = ReturnType<typeof jobPlaces>
+
+/** The job as JSON or in a form, with its files where the workers look for them. */
+async function specOf(request: FastifyRequest, places: Places, datasets: string | undefined): Promise<JobSpec> {
+  if (!request.isMultipart()) {
+    const spec = parseSpec(request.body)
+    await takeDataset(spec, places, datasets)
+    return spec
+  }
+  let spec: JobSpec | null = null
+  for await (const part of request.parts()) {
+    if (part.type === 'field' && part.fieldname === 'job') spec = parseSpec(jsonOf(String(part.value)))
+    else if (part.type === 'file' && (part.fieldname === 'data' || part.fieldname === 'validation')) {
+      await pipeline(part.file, createWriteStream(part.fieldname === 'data' ? places.train : places.validation))
+      if (part.file.truncated) throw errors.tooLarge(`${part.fieldname} is larger than JOB_DATA_LIMIT allows`)
+    } else throw errors.validation(`The form has '${part.fieldname}': expected job, data and validation`)
+  }
+  if (spec === null) throw errors.validation('The form has no job: expected its JSON in the field `job`')
+  if (spec.dataset !== undefined) throw errors.validation('There is a dataset and an upload: expected one of them')
+  if (!(await exists(places.train)))
+    throw errors.validation('The form has no data: expected JSON lines in the file `data`')
+  return spec
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw errors.validation('job: expected JSON', { errors: [{ detail: 'expected JSON', pointer: '#/job' }] })
+  }
+}
+
+function parseSpec(body: unknown): JobSpec {
+  const parsed = JobSpec.safeParse(body)
+  if (parsed.success) return parsed.data
+  const mistakes = parsed.error.issues.slice(0, 20).flatMap((issue) => {
+    const pointer = `#${issue.path.map((part) => `/${String(part)}`).join('')}`
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => ({ detail: 'unknown key', pointer: `${pointer}/${key}` }))
+    return [{ detail: issue.message, pointer }]
+  })
+  throw errors.validation(mistakes.map(({ detail, pointer }) => `${pointer}: ${detail}`).join('; '), {
+    errors: mistakes,
+  })
+}
+
+async function takeDataset({ dataset }: JobSpec, places: Places, datasets: string | undefined): Promise<void> {
+  if (dataset === undefined) throw errors.validation('There is no data: expected a dataset, or a form with a file')
+  const directory = datasets === undefined ? null : join(datasets, dataset)
+  if (directory === null || !(await exists(join(directory, 'train.jsonl')))) {
+    throw errors.validation(`dataset: there is no '${dataset}' in DATASETS_DIR`, { pointer: '#/dataset' })
+  }
+  await copyFile(join(directory, 'train.jsonl'), places.train)
+  for (const name of ['valid.jsonl', 'validation.jsonl']) {
+    if (await exists(join(directory, name))) await copyFile(join(directory, name), places.validation)
+  }
+}
+
+/** Clients learn the line of a mistake, not where the server keeps the file. */
+function withoutPath(error: unknown, directory: string): unknown {
+  if (!(error instanceof Error) || !error.message.includes(directory)) return error
+  return errors.validation(
+    error.message
+      .replaceAll(`${directory}/`, '')
+      .replace('train.jsonl', 'data')
+      .replace('validation.jsonl', 'validation'),
+  )
+}
+
+const lookEveryMs = 500
+
+/** Events as they come, until the job is over and everything told. */
+async function* follow(queue: JobQueue, id: string, after: number, signal: AbortSignal): AsyncGenerator<string> {
+  let last = after
+  while (!signal.aborted) {
+    const { state } = await queue.get(id)
+    const events = await queue.events(id, last)
+    for (const event of events) {
+      last = event.id
+      yield frame(event)
+    }
+    if (events.length === 0 && isOver(state)) return
+    if (events.length === 0) await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
+  }
+}
+
+const frame = ({ id, type, data, at }: JobEvent): string =>
+  `id:${id}\nevent:${type}\ndata:${JSON.stringify({ ...data, at: at.toISOString() })}\n\n`
