@@ -1,7 +1,6 @@
 /** Where the queue lives: PostgreSQL by its address, or an embedded one (PGlite) that one thread of the server owns. */
 import { mkdir, open, readFile, rm } from 'node:fs/promises'
-import { extname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import pg from 'pg'
 import { errors } from '../errors.ts'
@@ -29,8 +28,27 @@ export function openPostgres(url: string): Database {
   }
 }
 
-/** Beside this file, whether that is the source or what was built of it. */
-const threadFile = fileURLToPath(new URL(`./pglite-thread${extname(import.meta.url)}`, import.meta.url))
+/**
+ * The thread that owns the embedded database: it may compute for long, and the server's event loop must not wait. In plain
+ * JavaScript, so that it runs from source and built alike.
+ */
+const owner = `
+const { parentPort, workerData } = require('node:worker_threads')
+const ready = Promise.all([import(workerData.pglite), import(workerData.boss)]).then(async ([{ PGlite }, { fromPglite }]) => {
+  const database = await PGlite.create(workerData.directory)
+  return { database, run: fromPglite(database).executeSql }
+})
+ready.catch((error) => setImmediate(() => { throw error }))
+parentPort.on('message', async ({ id, text, values, close }) => {
+  try {
+    const { database, run } = await ready
+    const rows = close ? (await database.close(), []) : (await run(text, values)).rows
+    parentPort.postMessage({ id, rows })
+  } catch ({ message, code }) {
+    parentPort.postMessage({ id, error: { message, code } })
+  }
+})
+`
 
 /**
  * The embedded database in this directory; made when it is not there.
@@ -39,7 +57,8 @@ const threadFile = fileURLToPath(new URL(`./pglite-thread${extname(import.meta.u
 export async function openEmbedded(directory: string): Promise<Database> {
   await mkdir(directory, { recursive: true })
   const release = await lock(join(directory, 'owner'))
-  const thread = new Worker(threadFile, { workerData: { directory: join(directory, 'pglite') } })
+  const [pglite, boss] = ['@electric-sql/pglite', 'pg-boss'].map((name) => import.meta.resolve(name))
+  const thread = new Worker(owner, { eval: true, workerData: { directory: join(directory, 'pglite'), pglite, boss } })
   const calls = new Calls((call) => thread.postMessage(call))
   thread.on('message', (answer: Answer) => calls.settle(answer))
   thread.on('error', (error) => calls.fail(error))

@@ -104,7 +104,13 @@ export class JobQueue {
       'queued',
     ])
     await this.tell(id, 'state', { state: 'queued' })
-    await this.#send(id, queueId, spec)
+    try {
+      await this.#send(id, queueId, spec)
+    } catch (error) {
+      // Whoever asked is told that it was not taken, so it must not run later.
+      await this.#rows('DELETE FROM dylora.job WHERE id = $1', [id])
+      throw error
+    }
     return this.get(id)
   }
 
@@ -182,7 +188,7 @@ export class JobQueue {
       [id, after, limit],
     )
     return rows.map(({ id: number, type, data, at }) => ({
-      ...{ id: Number(number), type: String(type), data: data as JobEvent['data'], at: new Date(String(at)) },
+      ...{ id: Number(number), type: String(type), data: data as JobEvent['data'], at: dateOf(at) as Date },
     }))
   }
 
@@ -268,7 +274,7 @@ export class JobQueue {
 }
 
 const dateOf = (value: unknown): Date | null =>
-  value === null || value === undefined ? null : new Date(value as string)
+  value === null || value === undefined ? null : new Date(value as string | Date)
 
 function jobOf(row: Row): Job {
   return {

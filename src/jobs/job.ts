@@ -44,7 +44,7 @@ export const JobSpec = z
       .default(['bleu'])
       .describe('What every rank is measured by on the validation data; the first is what `auto` reads'),
     priority: z.int().min(-100).max(100).default(0).describe('Higher ones run first'),
-    time_limit_seconds: z.int().min(1).max(604_800).default(86_400).describe('After which the job is given up'),
+    time_limit_seconds: z.int().min(1).max(82_800).default(21_600).describe('After which the job is given up'),
     gate: z
       .strictObject({
         min_quality: z.number().optional().describe('Least value of the first metric at the highest rank'),

@@ -93,7 +93,16 @@ async function trainFlags(
 ): Promise<string[]> {
   const places = jobPlaces(jobsDirectory, id)
   const held = (await exists(places.validation))
-    ? ['--validation', places.validation, '--evaluate', places.validation, '--metrics', spec.metrics.join(',')]
+    ? [
+        '--validation',
+        places.validation,
+        '--evaluate',
+        places.validation,
+        '--metrics',
+        spec.metrics.join(','),
+        '--validate-every',
+        '100',
+      ]
     : []
   return [
     ...['--base', base, '--data', places.train, '--out', places.staged, ...held],

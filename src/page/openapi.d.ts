@@ -228,6 +228,82 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs, the newest first */
+        get: operations["listJobs"];
+        put?: never;
+        /**
+         * Train an adapter
+         * @description As JSON with a `dataset`, or as multipart/form-data: `job` (this JSON), then `data` and, to measure every rank, `validation`, both JSON lines of `{"context", "completion"}`.
+         */
+        post: operations["createJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One job */
+        get: operations["getJob"];
+        put?: never;
+        post?: never;
+        /** Cancel a job that waits or runs */
+        delete: operations["cancelJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job tells, as it goes
+         * @description Server-sent events: `state`, `step` (loss by rank, rate, seconds left), `validation`, `evaluation`, `written`. Ends with the job. `Last-Event-ID` goes on after that event.
+         */
+        get: operations["watchJob"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on with a job that failed or was cancelled, from its checkpoint */
+        post: operations["retryJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1235,6 +1311,167 @@ export interface components {
             max_input_tokens: number;
             max_total_tokens: number;
             max_client_batch_size: number;
+        };
+        JobSpec: {
+            /** @description Name that the adapter is published under; one of this name is replaced */
+            adapter: string;
+            /** @description Name of the base model; the server's own unless given */
+            base?: string;
+            /** @description A directory in DATASETS_DIR with train.jsonl and valid.jsonl; without one the data is uploaded */
+            dataset?: string;
+            /**
+             * @description Named settings that `settings` change
+             * @enum {string}
+             */
+            recipe?: "stratified" | "paper";
+            /**
+             * @description As `dylora train --help` lists them
+             * @default {}
+             */
+            settings: {
+                /**
+                 * @description What is learnt: nested factors, or factors of one rank
+                 * @enum {string}
+                 */
+                method?: "dylora" | "lora";
+                /** @description The highest rank */
+                max_rank?: number;
+                /** @description lora_alpha; the branch is scaled by alpha over the rank in use */
+                alpha?: number;
+                /**
+                 * @description How the branch is scaled at rank b
+                 * @enum {string}
+                 */
+                scaling?: "alpha/b" | "alpha/sqrt(b)" | "alpha/r";
+                /** @description The linear layers that are adapted */
+                target_modules?: ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "fc_in" | "fc_out")[];
+                /**
+                 * @description How ranks are drawn
+                 * @enum {string}
+                 */
+                distribution?: "uniform" | "geometric";
+                /**
+                 * @description One rank a step, as in the paper, or one an example
+                 * @enum {string}
+                 */
+                rank_per?: "batch" | "example";
+                /**
+                 * @description Ranks are drawn on their own, as in the paper, or cover the distribution evenly
+                 * @enum {string}
+                 */
+                rank_draw?: "independent" | "stratified";
+                /** @description Share of the examples that always train the highest rank (--rank-per example) */
+                max_rank_share?: number;
+                /**
+                 * @description Examples train the rank drawn, or all ranks at once through a fixed diagonal (MatryoshkaLoRA)
+                 * @enum {string}
+                 */
+                objective?: "sampled" | "matryoshka";
+                /** @description Share of the highest rank's own distribution in the target of the others; each example then comes twice */
+                distillation?: number;
+                /**
+                 * @description Rows 1..b move, or row b alone
+                 * @enum {string}
+                 */
+                update?: "all" | "frozen";
+                /** @description Passes over the data, unless steps are given */
+                epochs?: number;
+                /** @description Optimizer steps */
+                steps?: number;
+                /** @description Sequences in a run */
+                batch_size?: number;
+                /** @description Runs in an optimizer step */
+                accumulate?: number;
+                /** @description The peak; 2e-3 for adapters and 1e-3 for full training unless given */
+                learning_rate?: number;
+                /** @description Learning rate of lora_B over that of lora_A (LoRA+) */
+                loraplus_lr_ratio?: number;
+                /** @description Learning rate of a row times (1 / its share of the draws) to this power */
+                row_lr_exponent?: number;
+                /** @description Steps over which the learning rate climbs; 6 % of all unless given */
+                warmup_steps?: number;
+                /**
+                 * @description How the learning rate falls afterwards
+                 * @enum {string}
+                 */
+                decay?: "linear" | "cosine" | "constant";
+                /** @description Decoupled weight decay */
+                weight_decay?: number;
+                /** @description Decay of the first moment */
+                beta1?: number;
+                /** @description Decay of the second moment */
+                beta2?: number;
+                /** @description Added to the root of the second moment */
+                epsilon?: number;
+                /** @description Largest norm of the gradient; 0 leaves it as it is */
+                clip?: number;
+                /** @description Share of the target that is spread over all tokens */
+                label_smoothing?: number;
+                /** @description LoRA dropout: share of the inputs of a branch that is dropped */
+                dropout?: number;
+                /** @description Longest sequence in tokens; the model's positions unless given */
+                max_length?: number;
+                /** @description Of order, ranks, initial values and dropout */
+                seed?: number;
+            };
+            /**
+             * @description What every rank is measured by on the validation data; the first is what `auto` reads
+             * @default [
+             *       "bleu"
+             *     ]
+             */
+            metrics: ("bleu" | "nist" | "meteor" | "rouge_l" | "cider" | "ter" | "chrf")[];
+            /**
+             * @description Higher ones run first
+             * @default 0
+             */
+            priority: number;
+            /**
+             * @description After which the job is given up
+             * @default 21600
+             */
+            time_limit_seconds: number;
+            /**
+             * @description What must hold for the adapter to be published
+             * @default {
+             *       "not_worse": false
+             *     }
+             */
+            gate: {
+                /** @description Least value of the first metric at the highest rank */
+                min_quality?: number;
+                /**
+                 * @description Refuse where a rank is below the confidence interval of the adapter that would be replaced
+                 * @default false
+                 */
+                not_worse: boolean;
+            };
+        };
+        Job: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description `refused`: trained and measured, and kept from service by its gate
+             * @enum {string}
+             */
+            state: "queued" | "running" | "publishing" | "succeeded" | "refused" | "failed" | "cancelled";
+            /** @description Why it failed or was refused */
+            reason: string | null;
+            /** @description How often it was begun: once more for each worker that died */
+            attempt: number;
+            worker: string | null;
+            /** @description Of what was published */
+            adapter_digest: string | null;
+            /** Format: date-time */
+            created_at: string;
+            started_at: string | null;
+            ended_at: string | null;
+            spec: components["schemas"]["JobSpec"];
+        };
+        JobList: {
+            jobs: components["schemas"]["Job"][];
+            /** @description For the page after this one */
+            next_cursor: string | null;
         };
         CompletionLogprobs: {
             tokens: string[];
@@ -2560,6 +2797,505 @@ export interface operations {
             };
             /** @description Too many requests, in all or of this key */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listJobs: {
+        parameters: {
+            query?: {
+                state?: "queued" | "running" | "publishing" | "succeeded" | "refused" | "failed" | "cancelled";
+                adapter?: string;
+                /** @description Jobs on a page (20) */
+                limit?: string;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of jobs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobList"];
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobSpec"];
+                "multipart/form-data": components["schemas"]["JobSpec"];
+            };
+        };
+        responses: {
+            /** @description The job, in the queue */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Not JSON, or no form */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A file is larger than JOB_DATA_LIMIT */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The queue is full */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing, or is shutting down */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job, cancelled */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watchJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job, queued */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description No key, or one that is not known, where the server wants one */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key may not do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such job, or this server trains nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It did not fail */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not as documented */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, in all or of this key */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This server trains nothing */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

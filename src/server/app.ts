@@ -120,7 +120,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const shadows = new ShadowEvaluation(engine)
   // What has not been compared by now is not waited for.
   app.addHook('preClose', async () => shadows.close())
-  await app.register(metrics, { engine, evaluations, shadows, info, vllmAliases: vllmMetrics })
+  await app.register(metrics, { engine, evaluations, shadows, info, jobs, vllmAliases: vllmMetrics })
   await app.register(generateRoutes, { engine, heartbeatMs })
   await app.register(openAiRoutes, { engine, info, chatTemplate, heartbeatMs })
   await app.register(openAiModelRoutes, { engine, info })

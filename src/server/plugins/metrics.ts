@@ -5,6 +5,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { z } from 'zod'
 import { parameterCount } from '../../dylora/adapter.ts'
 import type { Evaluations } from '../evaluations.ts'
+import type { JobService } from '../job-service.ts'
 import { type Listeners, listen, type ServiceInfo, type Serving } from '../serving.ts'
 import type { ShadowEvaluation } from '../shadow-evaluation.ts'
 import { countSelection } from './selection-metrics.ts'
@@ -15,6 +16,8 @@ export interface MetricsOptions {
   readonly evaluations: Evaluations
   readonly shadows: ShadowEvaluation
   readonly info: ServiceInfo
+  /** Null where this server trains nothing. */
+  readonly jobs: JobService | null
   /** Also give the gauges that inference gateways read, under vLLM's names. */
   readonly vllmAliases: boolean
 }
@@ -88,6 +91,21 @@ function countEvaluations(registry: Registry, evaluations: Evaluations): void {
   evaluations.on('finished', ({ outcome, durationMs }) => {
     requests.inc({ outcome })
     if (outcome === 'success') duration.observe(durationMs / 1000)
+  })
+}
+
+/** Read from the queue, which other servers and workers share; nothing where no job was ever given. */
+function countJobs(registry: Registry, jobs: JobService): void {
+  new Gauge({
+    name: 'dylora_jobs',
+    help: 'Training jobs by state',
+    labelNames: ['state'],
+    registers: [registry],
+    async collect() {
+      const counts = await jobs.opened?.then((queue) => queue.counts()).catch(() => null)
+      this.reset()
+      for (const [state, value] of counts ?? []) this.set({ state }, value)
+    },
   })
 }
 
@@ -180,10 +198,11 @@ async function textOf(registry: Registry, wanted: string | readonly string[] | u
 
 /** The registry is the app's own, so that one process may build several. */
 export const metrics = fp<MetricsOptions>(
-  async (app, { engine, evaluations, shadows, info, vllmAliases }) => {
+  async (app, { engine, evaluations, shadows, info, jobs, vllmAliases }) => {
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     addState(registry, engine, info)
+    if (jobs !== null) countJobs(registry, jobs)
     countEvaluations(registry, evaluations)
     if (vllmAliases) addVllmAliases(registry, engine, info)
     const stops = [listen(engine, listenersOf(countersOf(registry))), countSelection(registry, engine, shadows)]
