@@ -2809,10 +2809,13 @@ export interface operations {
     listJobs: {
         parameters: {
             query?: {
+                /** @description Only those in this state */
                 state?: "queued" | "running" | "publishing" | "succeeded" | "refused" | "failed" | "cancelled";
+                /** @description Only those for this adapter */
                 adapter?: string;
                 /** @description Jobs on a page (20) */
                 limit?: string;
+                /** @description The page after the one that gave it */
                 cursor?: string;
             };
             header?: never;
@@ -2988,6 +2991,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Of the job */
                 id: string;
             };
             cookie?: never;
@@ -3064,6 +3068,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Of the job */
                 id: string;
             };
             cookie?: never;
@@ -3147,8 +3152,12 @@ export interface operations {
     watchJob: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Go on after this event */
+                "last-event-id"?: string;
+            };
             path: {
+                /** @description Of the job */
                 id: string;
             };
             cookie?: never;
@@ -3225,6 +3234,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Of the job */
                 id: string;
             };
             cookie?: never;

@@ -53,11 +53,19 @@ const json = <S extends z.ZodType>(description: string, schema: S) => ({
   content: { 'application/json': { schema } },
 })
 
-const Id = z.object({ id: z.uuid('expected the id of a job') })
+const Id = z.object({ id: z.uuid('expected the id of a job').describe('Of the job') })
+
+const Watch = z.looseObject({
+  'last-event-id': z
+    .string()
+    .regex(/^\d{0,15}$/, 'expected the id of an event')
+    .optional()
+    .describe('Go on after this event'),
+})
 
 const Filter = z.strictObject({
-  state: z.enum(jobStates).optional(),
-  adapter: z.string().max(100).optional(),
+  state: z.enum(jobStates).optional().describe('Only those in this state'),
+  adapter: z.string().max(100).optional().describe('Only those for this adapter'),
   limit: z
     .string()
     .regex(/^([1-9]\d?|100)$/, 'expected 1 to 100')
@@ -67,7 +75,8 @@ const Filter = z.strictObject({
   cursor: z
     .string()
     .regex(/^\d{1,15}$/, 'expected a next_cursor')
-    .optional(),
+    .optional()
+    .describe('The page after the one that gave it'),
 })
 
 const failures = {
@@ -188,6 +197,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { j
           'the job. `Last-Event-ID` goes on after that event.',
         tags: ['training'],
         params: Id,
+        headers: Watch,
         response: {
           200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
           ...failures,
