@@ -38,7 +38,8 @@ export async function run(args: string[]): Promise<number> {
   }
   const flags = Object.fromEntries(settings().map(({ name }) => [name, values[flagOf(name)]] as const))
   const given = Object.entries(flags).filter((flag): flag is [string, string] => typeof flag[1] === 'string')
-  await serve(loadConfig({ ...process.env, ...Object.fromEntries(given) }))
+  const environment = { ...process.env, ...Object.fromEntries(given) }
+  await serve(loadConfig(environment), environment)
   return 0
 }
 
@@ -56,13 +57,15 @@ function help(): string {
   ].join('\n')
 }
 
-async function serve(config: Config): Promise<void> {
+type Environment = Readonly<Record<string, string | undefined>>
+
+async function serve(config: Config, environment: Environment): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
   // Before the model is loaded: what is not allowed to start says so at once.
   const ring = await openKeyRing(config, log)
   const { engine, info, chatTemplate } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
-  const jobs = jobService(config, log)
+  const jobs = jobService(config, environment, log)
   const app = await buildApp({
     jobs,
     engine,
@@ -117,7 +120,7 @@ async function serve(config: Config): Promise<void> {
   }
 }
 
-const jobService = (config: Config, log: Logger): JobService =>
+const jobService = (config: Config, environment: Environment, log: Logger): JobService =>
   new JobService({
     databaseUrl: config.DATABASE_URL,
     jobsDirectory: config.JOBS_DIR,
@@ -125,6 +128,7 @@ const jobService = (config: Config, log: Logger): JobService =>
     dataLimitBytes: config.JOB_DATA_LIMIT,
     maxQueued: config.JOB_MAX_QUEUED,
     workers: config.JOB_WORKERS,
+    environment,
     program: { file: process.argv[1] ?? '', execArgv: process.execArgv },
     log,
   })

@@ -37,7 +37,7 @@ const isOpenToAll = (path: string): boolean => /^\/(metrics|openapi\.json)\b/.te
 export const addressOf = (path: string): string => new URL(path.replace(/^\//, ''), document.baseURI).href
 
 /** @throws Refusal, or the network's own error when the server does not answer */
-async function request(path: string, init: RequestInit = {}): Promise<Response> {
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers)
   const key = apiKey.get()
   if (key !== '') headers.set('authorization', `Bearer ${key}`)
@@ -52,7 +52,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
 
 async function refuse(response: Response): Promise<never> {
   const message = await reasonOf(response)
-  if (response.status === 401 || response.status === 403) connection.locked(message)
+  if (response.status === 401) connection.locked(message)
   else connection.answered(true)
   throw new Refusal(response.status, message)
 }
@@ -66,7 +66,12 @@ async function reasonOf(response: Response): Promise<string> {
   }
 }
 
-async function getJson<T>(path: string, signal: AbortSignal): Promise<T> {
+/** Of a route that changes something. */
+export async function postJson<T>(method: 'POST' | 'DELETE', path: string, body: BodyInit | null = null): Promise<T> {
+  return (await (await request(path, { method, body })).json()) as T
+}
+
+export async function getJson<T>(path: string, signal: AbortSignal): Promise<T> {
   return (await (await request(path, { signal })).json()) as T
 }
 

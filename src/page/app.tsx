@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { getInfo, getPaths, type Info } from './api.ts'
 import { connection } from './connection.ts'
+import { JobsPanel } from './jobs-panel.tsx'
 import { KeyField } from './key-field.tsx'
 import { LivePanel } from './live-panel.tsx'
 import { useAdapters, useLiveHistory } from './live-state.ts'
@@ -15,6 +16,7 @@ const panels = [
   { id: 'ranks', title: 'Ranks' },
   { id: 'playground', title: 'Playground' },
   { id: 'live', title: 'Live' },
+  { id: 'jobs', title: 'Jobs' },
 ] as const
 type PanelId = (typeof panels)[number]['id']
 
@@ -39,6 +41,7 @@ export function App() {
         <div hidden={panel !== 'playground'}>
           <Playground service={service} />
         </div>
+        {panel === 'jobs' && <JobsPanel />}
         {panel === 'live' && <LivePanel history={history} events={events} service={service} />}
       </main>
       <Footer info={info} />

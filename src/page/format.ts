@@ -53,3 +53,11 @@ export const metricName = (metric: string): string => metricNames[metric] ?? met
 
 /** `sha256:c43e14dc35bb…`, enough to tell two versions apart. */
 export const shortDigest = (digest: string): string => digest.replace(/^sha256:/, '').slice(0, 12)
+
+/** 75 seconds: 1 min 15 s. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds))
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
+  if (hours > 0) return `${hours} h ${minutes} min`
+  return minutes > 0 ? `${minutes} min ${rest} s` : `${rest} s`
+}

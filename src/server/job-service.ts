@@ -20,6 +20,8 @@ export interface JobServiceOptions {
   readonly workers: number
   /** What runs `dylora`: a program's file, and the flags of Node.js before it. */
   readonly program: { readonly file: string; readonly execArgv: readonly string[] }
+  /** Of the workers: what the server itself was told. */
+  readonly environment: Readonly<Record<string, string | undefined>>
   readonly log: FastifyBaseLogger
 }
 
@@ -64,9 +66,13 @@ export class JobService {
 
   /** One that dies is replaced: its job goes on. */
   #startWorker(database: Parameters<typeof serveDatabase>[1]): void {
-    const { file, execArgv } = this.options.program
+    const {
+      program: { file, execArgv },
+      environment,
+    } = this.options
     const worker = fork(file, ['worker'], {
       execArgv: [...execArgv],
+      env: { ...environment },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
