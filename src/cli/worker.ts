@@ -1,6 +1,6 @@
 /** `dylora worker`: takes training jobs from the queue and runs each in a process of its own. */
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { bundled, loadConfig } from '../config.ts'
@@ -52,7 +52,8 @@ export async function run(args: string[]): Promise<number> {
       queue,
       jobsDirectory: config.JOBS_DIR,
       adaptersDirectory: config.ADAPTERS_DIR,
-      basesDirectory: config.BASE_MODEL === undefined ? bundled.bases : dirname(config.BASE_MODEL),
+      basesDirectory: config.BASE_MODEL === undefined ? bundled.bases : dirname(resolve(config.BASE_MODEL)),
+      defaultBase: config.BASE_MODEL === undefined ? undefined : basename(resolve(config.BASE_MODEL)),
       command: ownCommand(),
       environment: process.env,
       threads: config.WORKER_THREADS,

@@ -17,6 +17,8 @@ export interface RunnerOptions {
   readonly jobsDirectory: string
   readonly adaptersDirectory: string
   readonly basesDirectory: string
+  /** The base of a job that names none; undefined is the only one that there is. */
+  readonly defaultBase: string | undefined
   /** What runs `dylora`: a program and its first arguments. */
   readonly command: readonly [string, ...string[]]
   /** Of the training process, such as the device it may use. */
@@ -112,10 +114,13 @@ async function trainFlags(
   ]
 }
 
-async function baseDirectory({ base }: JobSpec, { basesDirectory }: RunnerOptions): Promise<string | null> {
+async function baseDirectory(
+  { base }: JobSpec,
+  { basesDirectory, defaultBase }: RunnerOptions,
+): Promise<string | null> {
   const names = (await readdir(basesDirectory).catch(() => [])).filter((name) => !name.startsWith('.'))
   const [only, ...others] = names
-  const name = base ?? (others.length === 0 ? only : undefined)
+  const name = base ?? defaultBase ?? (others.length === 0 ? only : undefined)
   return name !== undefined && names.includes(name) ? join(basesDirectory, name) : null
 }
 
