@@ -215,6 +215,8 @@ function serviceInfo(config: Config, base: BaseModel, choice: DeviceChoice): Ser
       max_evaluations: config.EVALUATION_MAX_RUNNING,
       max_evaluation_slots: config.EVALUATION_SLOTS,
       body_limit_bytes: config.BODY_LIMIT,
+      job_data_limit_bytes: config.JOB_DATA_LIMIT,
+      max_queued_jobs: config.JOB_MAX_QUEUED,
       request_timeout_seconds: config.REQUEST_TIMEOUT,
     },
   }

@@ -20,7 +20,8 @@ const panels = [
 ] as const
 type PanelId = (typeof panels)[number]['id']
 
-const panelOf = (hash: string): PanelId => panels.find(({ id }) => `#${id}` === hash)?.id ?? 'ranks'
+/** `#ranks`, or `#ranks/<adapter>`. */
+const panelOf = (hash: string): PanelId => panels.find(({ id }) => `#${id}` === hash.split('/')[0])?.id ?? 'ranks'
 
 export function App() {
   const panel = usePanel()
@@ -41,7 +42,7 @@ export function App() {
         <div hidden={panel !== 'playground'}>
           <Playground service={service} />
         </div>
-        {panel === 'jobs' && <JobsPanel />}
+        {panel === 'jobs' && <JobsPanel service={service} />}
         {panel === 'live' && <LivePanel history={history} events={events} service={service} />}
       </main>
       <Footer info={info} />

@@ -1,5 +1,6 @@
 /** Starts a training: name, data, and the settings that matter most; the rest have the trainer's defaults. */
 import { useState } from 'preact/hooks'
+import { formatBytes } from './format.ts'
 import { createJob } from './jobs-api.ts'
 
 const fields = [
@@ -12,7 +13,13 @@ const fields = [
 
 const fileOf = (value: FormDataEntryValue | null): File | null => (value instanceof File ? value : null)
 
-export function JobForm({ started }: { readonly started: (id: string) => void }) {
+interface JobFormProps {
+  /** The largest file that the server takes; null where it does not say. */
+  readonly limitBytes: number | null
+  readonly started: (id: string) => void
+}
+
+export function JobForm({ limitBytes, started }: JobFormProps) {
   const [open, setOpen] = useState(false)
   const [failure, setFailure] = useState('')
   const [busy, setBusy] = useState(false)
@@ -21,13 +28,16 @@ export function JobForm({ started }: { readonly started: (id: string) => void })
     const given = new FormData(event.currentTarget as HTMLFormElement)
     const settings = Object.fromEntries(fields.map(({ name }) => [name, Number(given.get(name))]))
     const job = { adapter: given.get('adapter'), settings, gate: { not_worse: given.get('not_worse') !== null } }
+    const files = { data: fileOf(given.get('data')), validation: fileOf(given.get('validation')) }
+    const large = Object.values(files).find((file) => limitBytes !== null && file !== null && file.size > limitBytes)
+    if (large)
+      return setFailure(
+        `${large.name} has ${formatBytes(large.size)}: expected at most ${formatBytes(limitBytes ?? 0)}`,
+      )
     setFailure('')
     setBusy(true)
     try {
-      const made = await createJob(job, {
-        data: fileOf(given.get('data')),
-        validation: fileOf(given.get('validation')),
-      })
+      const made = await createJob(job, files)
       setOpen(false)
       started(made.id)
     } catch (error) {
@@ -58,7 +68,7 @@ export function JobForm({ started }: { readonly started: (id: string) => void })
           />
         </label>
         <label>
-          Data: JSON lines of context and completion
+          Data: JSON lines of context and completion{limitBytes !== null && `, at most ${formatBytes(limitBytes)}`}
           <input name="data" type="file" required accept=".jsonl" />
         </label>
         <label>

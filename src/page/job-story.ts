@@ -11,6 +11,8 @@ export interface JobStory {
   readonly validations: readonly { readonly step: number; readonly byRank: Readonly<Record<string, number>> }[]
   /** Share of the evaluation that is done; null before it. */
   readonly evaluated: number | null
+  /** What each rank is worth, once it was measured: `bleu at 4` and its value. */
+  readonly quality: Readonly<Record<string, number>>
 }
 
 export const emptyStory: JobStory = {
@@ -20,6 +22,7 @@ export const emptyStory: JobStory = {
   losses: [],
   validations: [],
   evaluated: null,
+  quality: {},
 }
 
 const numberOf = (value: unknown): number | null => (typeof value === 'number' ? value : null)
@@ -46,6 +49,7 @@ const tales: Readonly<Record<string, Tell>> = {
     secondsLeft: null,
     evaluated: (numberOf(done) ?? 0) / Math.max(1, numberOf(total) ?? 1),
   }),
+  written: (story, { quality }) => ({ ...story, quality: (quality ?? {}) as Record<string, number> }),
 }
 
 /** An attempt that goes on from a checkpoint tells some steps again: the later ones count. */

@@ -6,8 +6,9 @@ import { JobForm } from './job-form.tsx'
 import { emptyStory, type JobStory, withEvent } from './job-story.ts'
 import { cancelJob, type Job, listJobs, retryJob, watchJob } from './jobs-api.ts'
 import { usePoll } from './poll.ts'
+import type { Service } from './service.ts'
 
-export function JobsPanel() {
+export function JobsPanel({ service }: { readonly service: Service }) {
   const [asked, again] = useState(0)
   const { value: jobs, error } = usePoll(listJobs, 3000, [asked])
   const [chosen, choose] = useState<string | null>(null)
@@ -25,6 +26,7 @@ export function JobsPanel() {
         </p>
       )}
       <JobForm
+        limitBytes={service.info?.limits.job_data_limit_bytes ?? null}
         started={(id) => {
           choose(id)
           again(asked + 1)
@@ -162,7 +164,8 @@ function linesOf(story: JobStory): { x: number[]; lines: Line[] } {
 function JobFigure({ job }: { readonly job: Job }) {
   const story = useStory(job.id, job.state)
   const { x, lines } = linesOf(story)
-  const { step, steps, secondsLeft, evaluated, validations } = story
+  const { step, steps, secondsLeft, evaluated, validations, quality } = story
+  const measured = Object.entries(quality)
   const latest = validations.at(-1)
   return (
     <figure aria-label={`Job for ${job.spec.adapter}`}>
@@ -194,10 +197,13 @@ function JobFigure({ job }: { readonly job: Job }) {
           .
         </p>
       )}
+      {measured.length > 0 && (
+        <p>Measured: {measured.map(([what, value]) => `${what} ${formatValue(value)}`).join(', ')}.</p>
+      )}
       {job.reason && <p class="notice">{job.reason}</p>}
       {job.state === 'succeeded' && (
         <p>
-          Published: its curve is under <a href="#ranks">Ranks</a>.
+          Published: its curve is under <a href={`#ranks/${job.spec.adapter}`}>Ranks</a>.
         </p>
       )}
     </figure>

@@ -22,7 +22,8 @@ const refreshMs = 3000
 
 export function RanksPanel({ service, loaded }: { readonly service: Service; readonly loaded: boolean }) {
   const serving = service.adapters.filter(({ digest }) => digest !== null)
-  const [chosen, choose] = useState('')
+  // A job that ended leads to its own adapter.
+  const [chosen, choose] = useState(() => decodeURIComponent(location.hash.split('/')[1] ?? ''))
   const [other, compareWith] = useState('')
   const [minQuality, setMinQuality] = useState(0.99)
   const preferred = serving.find(({ is_default: isDefault }) => isDefault) ?? serving[0]

@@ -24,9 +24,10 @@ t.test('what a job told is gathered, and an attempt that goes on replaces what i
     tell('validation', { step: 20, loss_by_rank: { '0': 4, '1': 3 } }),
     tell('step', { step: 20, steps: 30, loss: 2.4, seconds_left: 5 }),
     tell('evaluation', { done: 3, total: 12 }),
+    tell('written', { quality: { 'bleu at 1': 7 } }),
   ]
   t.same(events.reduce(withEvent, emptyStory), {
-    ...{ step: 20, steps: 30, secondsLeft: null, evaluated: 0.25 },
+    ...{ step: 20, steps: 30, secondsLeft: null, evaluated: 0.25, quality: { 'bleu at 1': 7 } },
     losses: [
       { step: 10, loss: 3 },
       { step: 20, loss: 2.4 },
@@ -83,6 +84,7 @@ if (executable !== null) {
     await start('quick', '3')
     await page.getByText('Published: its curve is under').waitFor({ timeout: 60_000 })
     await page.getByRole('img', { name: /Loss of quick by step/ }).waitFor()
+    await page.getByText(/Measured: bleu at 1 [\d.]+, bleu at 2 [\d.]+\./).waitFor()
     await page.getByText(/Validation loss after step 30: base [\d.]+, rank 1 [\d.]+, rank 2 [\d.]+\./).waitFor()
     t.match(await page.getByRole('row', { name: /^quick/ }).textContent(), /succeeded.*published [0-9a-f]{12}/)
 
