@@ -54,6 +54,8 @@ export interface QueueOptions {
 /** One attempt at a job, as long as it is the current one. */
 export interface Claim {
   readonly id: string
+  /** Of its entry in the queue: a retry has another, and counts attempts anew. */
+  readonly queueId: string
   readonly attempt: number
   readonly spec: JobSpec
 }
@@ -211,21 +213,21 @@ export class JobQueue {
       { batchSize: 1, localConcurrency: concurrency, pollingIntervalSeconds: 0.5, heartbeatRefreshSeconds: 2 },
       async ([job]) => {
         if (job === undefined) return
-        const claim = await this.#claim(job.data.id, worker)
+        const claim = await this.#claim(job.data.id, job.id, worker)
         if (claim !== null) await run(claim, job.signal)
       },
     )
   }
 
   /** Null where the job is over, or has killed too many workers. */
-  async #claim(id: string, worker: string): Promise<Claim | null> {
+  async #claim(id: string, queueId: string, worker: string): Promise<Claim | null> {
     const [row] = await this.#rows(
       `UPDATE dylora.job SET state = 'running', attempt = attempt + 1, worker = $2, started_at = coalesce(started_at, now())
-       WHERE id = $1 AND state IN ('queued', 'running', 'publishing') RETURNING attempt, spec`,
-      [id, worker],
+       WHERE id = $1 AND queue_id = $3 AND state IN ('queued', 'running', 'publishing') RETURNING attempt, spec`,
+      [id, worker, queueId],
     )
     if (row === undefined) return null
-    const claim: Claim = { id, attempt: Number(row.attempt), spec: row.spec as JobSpec }
+    const claim: Claim = { id, queueId, attempt: Number(row.attempt), spec: row.spec as JobSpec }
     if (claim.attempt > mostAttempts) {
       await this.finish(claim, 'failed', `its worker died ${mostAttempts} times`)
       return null
@@ -235,34 +237,34 @@ export class JobQueue {
   }
 
   /** Is this attempt still the one that counts? */
-  async isCurrent({ id, attempt }: Claim): Promise<boolean> {
+  async isCurrent({ id, queueId, attempt }: Claim): Promise<boolean> {
     const rows = await this.#rows(
-      "SELECT 1 FROM dylora.job WHERE id = $1 AND attempt = $2 AND state IN ('running', 'publishing')",
-      [id, attempt],
+      "SELECT 1 FROM dylora.job WHERE id = $1 AND attempt = $2 AND queue_id = $3 AND state IN ('running', 'publishing')",
+      [id, attempt, queueId],
     )
     return rows.length > 0
   }
 
   /** From here on it cannot be cancelled, and no other attempt publishes: false where this one may not. */
-  async beginPublishing({ id, attempt }: Claim): Promise<boolean> {
+  async beginPublishing({ id, queueId, attempt }: Claim): Promise<boolean> {
     const rows = await this.#rows(
-      "UPDATE dylora.job SET state = 'publishing' WHERE id = $1 AND attempt = $2 AND state = 'running' RETURNING id",
-      [id, attempt],
+      "UPDATE dylora.job SET state = 'publishing' WHERE id = $1 AND attempt = $2 AND queue_id = $3 AND state = 'running' RETURNING id",
+      [id, attempt, queueId],
     )
     return rows.length > 0
   }
 
   /** Ends the job, unless another attempt or a cancellation came first. */
   async finish(
-    { id, attempt }: Claim,
+    { id, queueId, attempt }: Claim,
     state: JobState,
     reason: string | null,
     adapterDigest: string | null = null,
   ): Promise<void> {
     const rows = await this.#rows(
       `UPDATE dylora.job SET state = $3, reason = $4, adapter_digest = $5, ended_at = now()
-       WHERE id = $1 AND attempt = $2 AND state IN ('running', 'publishing') RETURNING id`,
-      [id, attempt, state, reason, adapterDigest],
+       WHERE id = $1 AND attempt = $2 AND queue_id = $6 AND state IN ('running', 'publishing') RETURNING id`,
+      [id, attempt, state, reason, adapterDigest, queueId],
     )
     if (rows.length > 0)
       await this.tell(id, 'state', {

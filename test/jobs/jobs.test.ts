@@ -6,8 +6,10 @@ import { setTimeout as after } from 'node:timers/promises'
 import t from 'tap'
 import { readAdapter } from '../../src/dylora/adapter-directory.ts'
 import { importCheckpoint } from '../../src/dylora/import.ts'
+import { openEmbedded } from '../../src/jobs/database.ts'
 import { gateRefusal } from '../../src/jobs/gate.ts'
 import { JobSpec, settingFlags } from '../../src/jobs/job.ts'
+import { type Claim, JobQueue } from '../../src/jobs/job-queue.ts'
 import { quality } from '../fixtures/app.ts'
 import { fixturePath } from '../fixtures/golden.ts'
 import { listening, startProcess } from '../fixtures/serve-process.ts'
@@ -76,6 +78,9 @@ async function service(t: { teardown(after: () => Promise<void>): void }) {
 }
 
 const isOver = ({ state }: Job) => ['succeeded', 'failed', 'refused', 'cancelled'].includes(state)
+// Real trainings, and ten seconds of silence until a worker is taken for dead.
+t.setTimeout(180_000)
+
 const quick = { max_rank: 2, steps: 8, batch_size: 4, target_modules: ['q_proj'] }
 const slow = { ...quick, steps: 100_000 }
 
@@ -206,6 +211,39 @@ t.test('what cannot be trained is refused before it waits', async (t) => {
     'and nothing is left',
   )
   await writeFile(at('unused'), '')
+})
+
+t.test('who had a job before it was cancelled and tried again cannot publish it', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'dylora-queue-'))
+  // The queue's thread keeps no process alive.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  const queue = await JobQueue.open(await openEmbedded(directory), { supervise: true, warn: (error) => t.error(error) })
+  const id = '00000000-0000-4000-8000-000000000001'
+  await queue.submit(id, JobSpec.parse({ adapter: 'a' }))
+  const claims: Claim[] = []
+  const forgotten = new AbortController()
+  await queue.work('w', 2, async (claim) => {
+    claims.push(claim)
+    await after(60_000, null, { signal: forgotten.signal }).catch(() => {})
+  })
+  const claimed = async (n: number) => {
+    for (let i = 0; claims.length < n && i < 300; i++) await after(50)
+    return claims[n - 1] as Claim
+  }
+  const zombie = await claimed(1)
+  await queue.cancel(id)
+  await queue.retry(id)
+  const fresh = await claimed(2)
+  t.same([zombie.attempt, fresh.attempt], [1, 1], 'attempts are counted anew')
+  t.same([await queue.isCurrent(zombie), await queue.isCurrent(fresh)], [false, true])
+  t.equal(await queue.beginPublishing(zombie), false)
+  await queue.finish(zombie, 'succeeded', null)
+  t.equal((await queue.get(id)).state, 'running')
+  t.equal(await queue.beginPublishing(fresh), true)
+  forgotten.abort()
+  await queue.close()
+  await rm(directory, { recursive: true, force: true })
 })
 
 t.test('a gate tells what was expected and what came', async (t) => {
