@@ -2,7 +2,7 @@
  * From requests to results: the public face of this folder. One loop owns the cache and the queue; each iteration admits,
  * prefills a chunk, decodes a token for every running request, samples and publishes (see `batch.ts`).
  */
-import { EventEmitter } from 'node:events'
+import { EventEmitter, setMaxListeners } from 'node:events'
 import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
@@ -190,6 +190,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   #wakeOnAbort(signal: AbortSignal | undefined, { result }: Generation): void {
     if (signal === undefined) return
     const wake = () => this.#wake()
+    setMaxListeners(0, signal)
     const forget = () => signal.removeEventListener('abort', wake)
     signal.addEventListener('abort', wake)
     result.then(forget, forget)

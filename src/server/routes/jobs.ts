@@ -80,6 +80,9 @@ const Filter = z.strictObject({
 })
 
 const failures = {
+  400: problemResponse('The request cannot be read'),
+  413: problemResponse('The body is too large'),
+  415: problemResponse('A body that is not JSON'),
   404: problemResponse('No such job, or this server trains nothing'),
   422: problemResponse('Not as documented'),
 }
@@ -93,7 +96,7 @@ const view = ({ id, spec, state, reason, attempt, worker, adapterDigest, created
 
 export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { jobs, heartbeatMs }) => {
   const service = (): JobService => {
-    if (jobs === null) throw errors.notReady('This server trains nothing')
+    if (jobs === null) throw errors.forbidden('This server trains nothing')
     return jobs
   }
   const queue = (): Promise<JobQueue> => service().queue()
@@ -117,7 +120,8 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { j
           201: json('The job, in the queue', JobView),
           ...failures,
           400: problemResponse('Not JSON, or no form'),
-          413: problemResponse('A file is larger than JOB_DATA_LIMIT'),
+          413: problemResponse('The body, or a file of it, is too large'),
+          415: problemResponse('Neither JSON nor a form'),
           429: problemResponse('The queue is full'),
           503: problemResponse('This server trains nothing, or is shutting down'),
         },
