@@ -77,6 +77,18 @@ async function service(t: { teardown(after: () => Promise<void>): void }) {
   return { at, ask, submit, until, restart, url: () => server.url, log: () => server.log() }
 }
 
+/** Until a job tells this. */
+async function hear(url: string, id: string, wanted: RegExp): Promise<void> {
+  const { body } = await fetch(`${url}/jobs/${id}/events`)
+  if (body === null) throw new Error('expected events')
+  let text = ''
+  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+    text += piece
+    if (wanted.test(text)) return
+  }
+  throw new Error(`job ${id} ended without it: ${text}`)
+}
+
 const isOver = ({ state }: Job) => ['succeeded', 'failed', 'refused', 'cancelled'].includes(state)
 // Real trainings, and ten seconds of silence until a worker is taken for dead.
 t.setTimeout(180_000)
@@ -152,8 +164,9 @@ t.test('jobs are trained, measured, published and served; refused, cancelled and
 
   // A worker that is killed.
   const survivor = await submit({ adapter: 'survivor', settings: { ...quick, steps: 3000 } })
-  const first = await until(survivor.body.id, ({ state }) => state === 'running')
-  await after(1500)
+  // Far enough for a checkpoint, which is written every 50 steps.
+  await hear(url(), survivor.body.id, /"step":(60|70|80)/)
+  const { body: first } = await ask(`/jobs/${survivor.body.id}`)
   process.kill(Number(first.worker?.split('-').at(-1)), 'SIGKILL')
   const second2 = await until(survivor.body.id, ({ attempt }) => attempt === 2)
   t.not(second2.worker, first.worker)
