@@ -135,6 +135,7 @@ const Environment = z.object({
   WORKER_CONCURRENCY: wholeNumber(1, 64).default(1).describe('Jobs that a worker runs at once'),
   WORKER_THREADS: wholeNumber(1, 1024).optional().describe('Threads of a training; all cores by default'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),
+  MAX_CONNECTIONS: wholeNumber(1, 1e6).default(2048).describe('Open connections; one more is closed at once'),
   BODY_LIMIT: wholeNumber(1024, 1e9).default(1048576).describe('Largest request body in bytes'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {

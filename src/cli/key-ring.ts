@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { errors } from '../errors.ts'
 import { type AccessKey, hashOf, KeyFile, keysOf } from '../server/access-keys.ts'
+import { isLoopback } from '../server/plugins/access.ts'
 
 type Settings = Pick<Config, 'AUTH' | 'HOST' | 'API_KEYS' | 'ADMIN_KEYS' | 'API_KEYS_FILE'>
 
@@ -12,6 +13,8 @@ const lookEveryMs = 5000
 export interface KeyRing {
   /** Null asks for none. */
   readonly keys: () => readonly AccessKey[] | null
+  /** No key is asked for, because the address reaches this machine alone. */
+  readonly localOnly: boolean
   readonly close: () => void
 }
 
@@ -22,21 +25,20 @@ export interface KeyRing {
 export async function openKeyRing(settings: Settings, log: Logger): Promise<KeyRing> {
   const fixed = [...fromText('key', settings.API_KEYS, false), ...fromText('admin', settings.ADMIN_KEYS, true)]
   const { AUTH: mode, HOST: host, API_KEYS_FILE: file } = settings
-  if (mode === 'off') return { keys: () => null, close: () => {} }
+  if (mode === 'off') return { ...noKeys, localOnly: false }
   if (file !== undefined) return watchedRing(fixed, file, log)
   if (fixed.length === 0) {
-    if (mode === 'auto' && isLoopback(host)) return { keys: () => null, close: () => {} }
+    if (mode === 'auto' && isLoopback(host)) return { ...noKeys, localOnly: true }
     throw errors.configurationInvalid([
       mode === 'on'
         ? 'AUTH: on needs keys: expected API_KEYS, ADMIN_KEYS or API_KEYS_FILE'
         : `HOST: ${host} is reached from elsewhere: expected API_KEYS, ADMIN_KEYS or API_KEYS_FILE, or AUTH=off`,
     ])
   }
-  return { keys: () => fixed, close: () => {} }
+  return { keys: () => fixed, localOnly: false, close: () => {} }
 }
 
-/** Does this address reach this machine alone? */
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)
+const noKeys = { keys: () => null, close: () => {} }
 
 /** `key-1`, `key-2` in their order, unless a name comes before a key: `ci=dyl_…`. */
 function fromText(kind: string, text: string | undefined, admin: boolean): AccessKey[] {
@@ -67,7 +69,7 @@ async function watchedRing(fixed: readonly AccessKey[], file: string, log: Logge
   }
   const timer = setInterval(() => void look(), lookEveryMs)
   timer.unref()
-  return { keys: () => current, close: () => clearInterval(timer) }
+  return { keys: () => current, localOnly: false, close: () => clearInterval(timer) }
 }
 
 async function fingerprint(file: string): Promise<string> {

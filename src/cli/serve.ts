@@ -80,9 +80,11 @@ async function serve(config: Config, environment: Environment): Promise<void> {
     pageDirectory: bundled.page,
     access: {
       keys: ring.keys,
+      localOnly: ring.localOnly,
       requestsPerMinute: config.KEY_REQUESTS_PER_MINUTE,
       concurrency: config.KEY_CONCURRENCY,
     },
+    maxConnections: config.MAX_CONNECTIONS,
     // Only a client that reads nothing comes to this.
     idleTimeoutMs: (config.REQUEST_TIMEOUT + 30) * 1000,
   })
@@ -128,7 +130,8 @@ const jobService = (config: Config, environment: Environment, log: Logger): JobS
     dataLimitBytes: config.JOB_DATA_LIMIT,
     maxQueued: config.JOB_MAX_QUEUED,
     workers: config.JOB_WORKERS,
-    environment,
+    // A worker answers nobody, so it is told no keys.
+    environment: { ...environment, API_KEYS: undefined, ADMIN_KEYS: undefined },
     program: { file: process.argv[1] ?? '', execArgv: process.execArgv },
     log,
   })

@@ -6,12 +6,15 @@ import { z } from 'zod'
 import { errors } from '../errors.ts'
 import { baseFiles } from './base-model.ts'
 import { issueText, rethrowing } from './json-file.ts'
+import { noTokenBound, type TokenBound, tokenBoundOf } from './token-bound.ts'
 
 export interface Tokenizer {
   /** One more than the highest token id. */
   readonly vocabSize: number
   /** Adds no special tokens; those written out in the text are recognised. */
   encode(text: string): number[]
+  /** Tokens that the text has at least, in a time that does not grow with it. */
+  readonly atLeast: TokenBound
   /** Special tokens are kept as text. */
   decode(ids: readonly number[]): string
   /** The token as decoded alone; bytes that are no whole character show as U+FFFD. */
@@ -46,12 +49,25 @@ export function parseTokenizer(text: string, fail: (reason: string) => Error): T
   return {
     vocabSize: tokens.length,
     encode: (input) => (input === '' ? [] : engine.encode(input, { add_special_tokens: false }).ids),
+    atLeast: keepsBytes(json, bytes) ? tokenBoundOf(bytes) : noTokenBound,
     decode: (ids) => decodeUtf8.decode(concatBytes(ids.map(bytesOf))),
     tokenText: (id) => decodeUtf8.decode(bytesOf(id)),
     tokenBytes: bytesOf,
     isSpecial: (id) => added.get(id)?.special ?? false,
     tokenId: (token) => vocab.get(token),
   }
+}
+
+/** Do the tokens of any text concatenate to that text, byte for byte? Only then do they bound how few there are. */
+function keepsBytes(json: object, bytes: readonly (Uint8Array | null)[]): bytes is Uint8Array[] {
+  const { normalizer = null, added_tokens: added = [] } = json as TokenizerFile
+  const single = new Set(bytes.flatMap((token) => (token?.length === 1 ? [...token] : [])))
+  return normalizer === null && added.every(({ lstrip, rstrip }) => !lstrip && !rstrip) && single.size === 256
+}
+
+interface TokenizerFile {
+  readonly normalizer?: unknown
+  readonly added_tokens?: readonly { readonly lstrip?: boolean; readonly rstrip?: boolean }[]
 }
 
 /** What must hold for the byte table below to be right. */

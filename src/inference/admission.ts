@@ -1,4 +1,5 @@
 /** Who may wait: bounds on requests and prompt tokens, and whether a request can ever fit. */
+import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import type { GenerateRequest } from './request.ts'
 
@@ -60,6 +61,34 @@ export function expectFit(promptTokens: number, { maxNewTokens }: GenerateReques
   throw errors.validation(
     `The request does not fit: ${promptTokens} prompt tokens and ${maxNewTokens} new ones need ${needed} positions, the model has ${positions}`,
     { pointer: '/parameters/max_new_tokens', promptTokens, maxNewTokens, positions },
+  )
+}
+
+/** Bytes of a prompt that are tokenized without a look at them, for each position: it takes milliseconds. */
+const bytesPerPosition = 4
+/** Bytes of a prompt of which the end is kept: all of it must be tokenized for that. */
+const truncatedBytes = 65_536
+
+/**
+ * Throws `validation` for a prompt that cannot fit, before it is tokenized: that takes seconds for a megabyte, in which no
+ * other request would go on.
+ */
+export function expectTokenizable(
+  { inputs, truncate }: Pick<GenerateRequest, 'inputs' | 'truncate'>,
+  { atLeast }: Pick<Tokenizer, 'atLeast'>,
+  positions: number,
+): void {
+  const bytes = Buffer.byteLength(inputs)
+  if (bytes <= positions * bytesPerPosition) return
+  if (truncate !== undefined) {
+    const most = Math.max(truncatedBytes, positions * bytesPerPosition)
+    if (bytes <= most) return
+    throw errors.validation(`inputs: expected at most ${most} bytes to truncate, got ${bytes}`, { pointer: '/inputs' })
+  }
+  if (atLeast(inputs, positions) <= positions) return
+  throw errors.validation(
+    `The request does not fit: ${bytes} bytes are more than ${positions} prompt tokens, and the model has ${positions} positions`,
+    { pointer: '/inputs', positions },
   )
 }
 

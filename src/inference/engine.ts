@@ -7,7 +7,15 @@ import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { AdapterRegistry } from './adapter-registry.ts'
-import { expectFit, expectRoom, expectSlots, expectTokenIds, type SlotLimits, shortened } from './admission.ts'
+import {
+  expectFit,
+  expectRoom,
+  expectSlots,
+  expectTokenIds,
+  expectTokenizable,
+  type SlotLimits,
+  shortened,
+} from './admission.ts'
 import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { isComparable, isInShare, keyOf, type LiveSelection, rankCap } from './live-selection.ts'
@@ -48,6 +56,8 @@ export interface EngineStats {
   readonly waiting: number
   /** Requests of the background, in the batch or in the queue. */
   readonly background: number
+  /** How often the model has run, for a step or a part of a prompt: it grows while there is work. */
+  readonly runs: number
   /** Share of the cache that is taken. */
   readonly kvCacheUsage: number
   /** Adapters of running requests, each once. */
@@ -107,6 +117,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       running: active.length,
       waiting: waiting.length,
       background: all.length - active.length + this.#batch.waiting.length - waiting.length,
+      runs: this.#host.runs,
       kvCacheUsage: used / places,
       runningAdapters: adapterNames(active),
       waitingAdapters: adapterNames(waiting),
@@ -235,9 +246,11 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** The adapter's prompt around the context; the bare base starts from its bos or eos token where there is nothing else. */
-  #promptIds({ inputs, inputIds, truncate }: GenerateRequest, adapter: Adapter | null): readonly number[] {
+  #promptIds(request: GenerateRequest, adapter: Adapter | null): readonly number[] {
     const { base, tokenizer } = this.#options
+    const { inputs, inputIds, truncate } = request
     if (inputIds !== undefined) expectTokenIds(inputIds, base.config.vocabSize)
+    else expectTokenizable(request, tokenizer, base.config.positions)
     const all = inputIds ?? tokenizer.encode(inputs)
     const context = truncate === undefined ? all : all.slice(Math.max(0, all.length - truncate))
     const ids = adapter === null ? context : [...adapter.prompt.prefix, ...context, ...adapter.prompt.suffix]

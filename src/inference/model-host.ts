@@ -32,6 +32,7 @@ export class ModelHost {
   readonly cache: KvCache
   readonly #options: ModelHostOptions
   #runner: StepRunner
+  #runs = 0
 
   private constructor(options: ModelHostOptions, runner: StepRunner) {
     this.#options = options
@@ -47,8 +48,15 @@ export class ModelHost {
   }
 
   /** Logits [selected, vocabSize], valid until the next step of the same kind. */
-  run(step: Step): Promise<Float32Array> {
-    return this.#runner.run(this.cache, step)
+  async run(step: Step): Promise<Float32Array> {
+    const logits = await this.#runner.run(this.cache, step)
+    this.#runs += 1
+    return logits
+  }
+
+  /** Runs that came to their end. */
+  get runs(): number {
+    return this.#runs
   }
 
   /** Row `row` of logits that `run` gave. */
@@ -58,11 +66,13 @@ export class ModelHost {
   }
 
   /**
-   * Does the adapter fit the base, and give finite logits at every rank? Throws `adapter_invalid`. Modules that no adapter
+   * Does the adapter fit the base, change anything, and give finite logits at every rank? Throws `adapter_invalid`. Modules that no adapter
    * had so far bring a new session, which replaces the old one only when all is well. No step may run meanwhile.
    */
   async check(adapter: Adapter): Promise<void> {
     checkAgainstBase(adapter, this.#options.base)
+    // Otherwise the base would answer under the adapter's name.
+    if (changesNothing(adapter)) throw errors.adapterInvalid(adapter.name, 'it changes nothing: its factors are zero')
     const current = this.#runner
     const missing = adapter.targetModules.filter((module) => !current.targetModules.has(module))
     if (missing.length > 0) this.#runner = await newRunner(this.#options, [...current.targetModules, ...missing])
@@ -105,6 +115,11 @@ export class ModelHost {
     this.cache.close()
   }
 }
+
+const changesNothing = ({ factors }: Adapter): boolean =>
+  [...factors.values()].every(({ loraA, loraB }) => loraA.every(isZero) || loraB.every(isZero))
+
+const isZero = (value: number): boolean => value === 0
 
 function newRunner(options: ModelHostOptions, modules: readonly TargetModule[]): Promise<StepRunner> {
   const { base, device, deviceId, gpuMemLimitBytes, intraOpNumThreads } = options

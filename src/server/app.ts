@@ -60,6 +60,8 @@ export interface AppOptions {
   readonly access?: AccessOptions
   /** A connection on which nothing moves for so long is closed: longer than any request may take. */
   readonly idleTimeoutMs?: number
+  /** One more is closed at once, so that bodies under way take no more memory than so many limits of one. */
+  readonly maxConnections?: number
 }
 
 /** What browsers are told of every reply. Transport security is for the proxy that has the certificate to say. */
@@ -100,6 +102,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // Requests that come while closing meet the engine, which says that it shuts down.
     return503OnClosing: false,
   })
+  if (options.maxConnections !== undefined) app.server.maxConnections = options.maxConnections
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler(sendFailure)

@@ -15,7 +15,15 @@ const nothing: ServiceInfo = {
 
 /** Routes are described, never called. */
 class Idle extends EventEmitter<EngineEvents> implements Serving {
-  readonly stats = { running: 0, waiting: 0, background: 0, kvCacheUsage: 0, runningAdapters: [], waitingAdapters: [] }
+  readonly stats = {
+    running: 0,
+    waiting: 0,
+    background: 0,
+    runs: 0,
+    kvCacheUsage: 0,
+    runningAdapters: [],
+    waitingAdapters: [],
+  }
   readonly tokenizer = { encode: () => [], decode: () => '', tokenBytes: () => new Uint8Array(0) }
   readonly registry = { list: () => [], get: () => undefined, defaultAdapter: null, allowedRanks: () => [] }
   submit(): never {

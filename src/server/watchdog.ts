@@ -1,10 +1,8 @@
 /**
  * Ends a process that stands still, so that its supervisor starts it anew: a thread of its own expects a sign of life, which
- * comes only while the event loop turns and the engine, if it has work, makes steps.
+ * comes only while the event loop turns and the model, if there is work, runs to its end.
  */
-import type { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import type { EngineEvents } from '../inference/engine-events.ts'
 import type { Serving } from './serving.ts'
 
 export interface WatchdogOptions {
@@ -30,31 +28,23 @@ for (;;) {
 
 /** Returns what ends the watch. */
 export function startWatchdog(
-  engine: EventEmitter<EngineEvents> & Pick<Serving, 'stats'>,
+  engine: { readonly stats: Pick<Serving['stats'], 'running' | 'waiting' | 'background' | 'runs'> },
   { limitMs }: WatchdogOptions,
 ): () => Promise<void> {
   const life = new Int32Array(new SharedArrayBuffer(4))
   const worker = new Worker(guard, { eval: true, workerData: { life, limitMs } })
   worker.unref()
-  let steps = 0
-  const count = () => {
-    steps++
-  }
-  engine.on('step', count)
-  engine.on('finished', count)
   let seen = -1
   const timer = setInterval(() => {
-    const { running, waiting, background } = engine.stats
-    if (running + waiting + background > 0 && steps === seen) return
-    seen = steps
+    const { running, waiting, background, runs } = engine.stats
+    if (running + waiting + background > 0 && runs === seen) return
+    seen = runs
     Atomics.add(life, 0, 1)
     Atomics.notify(life, 0)
   }, limitMs / 10)
   timer.unref()
   return async () => {
     clearInterval(timer)
-    engine.off('step', count)
-    engine.off('finished', count)
     Atomics.store(life, 0, -1)
     Atomics.notify(life, 0)
     await worker.terminate()

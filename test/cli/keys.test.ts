@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { pino } from 'pino'
 import t from 'tap'
-import { isLoopback, openKeyRing } from '../../src/cli/key-ring.ts'
+import { openKeyRing } from '../../src/cli/key-ring.ts'
 import { run } from '../../src/cli/keys.ts'
 import { findKey } from '../../src/server/access-keys.ts'
+import { isLoopback } from '../../src/server/plugins/access.ts'
 
 const log = pino({ level: 'silent' })
 const none = {
@@ -75,6 +76,8 @@ t.test('an address that is reached from elsewhere wants keys, unless that is swi
   await t.rejects(openKeyRing({ ...none, AUTH: 'on' }, log), /AUTH: on needs keys/)
   t.equal((await openKeyRing({ ...away, AUTH: 'off' }, log)).keys(), null)
   t.equal((await openKeyRing(none, log)).keys(), null)
+  t.equal((await openKeyRing(none, log)).localOnly, true)
+  t.equal((await openKeyRing({ ...none, AUTH: 'off' }, log)).localOnly, false)
   const ring = await openKeyRing(
     { ...away, API_KEYS: 'ci=0123456789abcdef, fedcba9876543210', ADMIN_KEYS: 'root-0123456789abc' },
     log,

@@ -89,6 +89,30 @@ t.test('finishes what runs when it is told to stop, and exits with success', asy
   t.match(log(), /"stopped"/)
 })
 
+t.test('drops no request that it took when it is stopped under load', async (t) => {
+  const { url, child } = await serve(t, { MAX_BATCH_SIZE: '4' })
+  const outcomes: string[] = []
+  const client = async (path: string) => {
+    while (!outcomes.includes('refused')) outcomes.push(await outcomeOf(url, path))
+  }
+  const clients = Array.from({ length: 16 }, (_, i) => client(i % 2 ? '/generate' : '/generate_stream'))
+  while (outcomes.length < 40) await sleep(1)
+  const exit = ended(child)
+  child.kill('SIGTERM')
+  await Promise.all(clients)
+  t.same(await exit, { code: 0, signal: null })
+  t.same([...new Set(outcomes)].toSorted(), ['refused', 'whole'])
+})
+
+/** `refused` before it was taken: no connection, or 503 with the word to close it. */
+async function outcomeOf(url: string, path: string): Promise<string> {
+  const response = await generate(url, 50, path).catch(() => null)
+  if (response === null) return 'refused'
+  const text = await response.text().catch(() => '')
+  if (response.status === 503) return response.headers.get('connection') === 'close' ? 'refused' : 'not told to close'
+  return /"finish_reason":"(length|eos_token)"/.test(text) ? 'whole' : 'broken off'
+}
+
 t.test('stops at once on a second signal', async (t) => {
   const { url, child } = await serve(t, { MAX_BATCH_SIZE: '1' })
   const hanging = Array.from({ length: 100 }, () => generate(url, 60).catch(() => null))

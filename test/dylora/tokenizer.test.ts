@@ -40,6 +40,20 @@ t.test('the bytes of tokens, one after another, are the text in UTF-8', async ()
   fc.assert(fc.property(anyText, (text) => bytesOf(text).equals(Buffer.from(text))))
 })
 
+t.test('a text has at least as many tokens as is said without tokenizing it', async (t) => {
+  const repeated = fc.tuple(anyText, fc.nat(50)).map(([text, times]) => text.repeat(times))
+  const holds = (text: string) => tokenizer.atLeast(text, 1e9) <= tokenizer.encode(text).length
+  fc.assert(fc.property(fc.oneof(anyText, repeated), holds))
+  const said = "The Vaults is a pub near Caf\u00e9 Adriatic. It's rated 5 out of 5 !!!!!!!!<|endoftext|>"
+  const [least, all] = [tokenizer.atLeast(said, 1e9), tokenizer.encode(said).length]
+  t.ok(least > all / 2 && least <= all, `${least} of ${all}`)
+  t.equal(tokenizer.atLeast('z'.repeat(2 ** 20), 10), 11, 'no further than it is asked')
+  t.equal(tokenizer.atLeast('', 10), 0)
+  const changes = { normalizer: { type: 'NFC' } }
+  const other = parseTokenizer(JSON.stringify({ ...JSON.parse(json), ...changes }), (reason) => new Error(reason))
+  t.equal(other.atLeast('e\u0301'.repeat(1000), 10), 0, 'nothing is said where bytes may vanish')
+})
+
 t.test('no text has no tokens, and no tokens have no text', async (t) => {
   t.strictSame(tokenizer.encode(''), [])
   t.equal(tokenizer.decode([]), '')

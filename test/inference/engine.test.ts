@@ -169,6 +169,13 @@ t.test('a client that goes away frees its slot and disturbs nobody', async (t) =
   t.match(engine.stats, { running: 0, waiting: 0, kvCacheUsage: 0 })
 })
 
+t.test('every part of a prompt is a run, so that a long one is not taken for standing still', async (t) => {
+  const { engine } = await testEngine(t, { prefillChunk: 2 })
+  const before = engine.stats.runs
+  const { promptTokens } = await engine.submit(request('name : The Vaults', { maxNewTokens: 1 })).result
+  t.equal(engine.stats.runs - before, Math.ceil(promptTokens / 2))
+})
+
 t.test('a full queue turns away, and the others are answered', async (t) => {
   const { engine } = await testEngine(t, { maxBatchSize: 1, maxWaiting: 3 })
   const rejected: string[] = []
@@ -190,6 +197,19 @@ t.test('what cannot fit or is not there is refused at once', async (t) => {
     (await engine.submit(request('a', { adapterId: null, maxNewTokens: 64 })).result).tokens.length,
     64,
     'the last token is never fed',
+  )
+  const long = 'name : The Vaults '.repeat(50_000)
+  t.throws(() => engine.submit(request(long)), {
+    code: 'validation',
+    message: /^The request does not fit: 900000 bytes/,
+  })
+  t.throws(() => engine.submit(request(long, { truncate: 8 })), {
+    code: 'validation',
+    message: /65536 bytes to truncate/,
+  })
+  t.equal(
+    (await engine.submit(request(long.slice(0, 60_000), { truncate: 8, adapterId: null })).result).promptTokens,
+    8,
   )
   t.throws(() => engine.submit(request('a', { adapterId: 'none' })), {
     code: 'adapter_not_found',
@@ -251,9 +271,12 @@ t.test('a bad version is refused with a reason while the good one serves', async
     code: 'adapter_invalid',
     message: /not finite/,
   })
+  const idle = randomAdapter(1)
+  for (const { loraB } of idle.factors.values()) loraB.fill(0)
+  await t.rejects(engine.registry.add({ ...idle, name: 'idle', digest: 'idle' }), { message: /it changes nothing/ })
   t.match(engine.registry.get('one'), { state: 'serving', reason: /not finite/, adapter: { digest: good.digest } })
   t.match(await engine.submit(request('a', { adapterId: 'one' })).result, { adapterDigest: good.digest })
-  t.same(refused, ['adapter_invalid', 'adapter_invalid'])
+  t.same(refused, ['adapter_invalid', 'adapter_invalid', 'adapter_invalid'])
   engine.registry.remove('one')
   t.equal(engine.registry.get('one'), undefined)
 })

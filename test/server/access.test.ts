@@ -88,6 +88,32 @@ t.test('what changes the service wants an admin key', async (t) => {
   t.equal((await app.inject({ url: '/info', headers: bearer('root') })).statusCode, 200, 'it opens the rest too')
 })
 
+t.test('without keys, no page of another site acts through a browser', async (t) => {
+  const open = { ...options, keys: () => null }
+  const { app } = await testApp(t, { app: { access: { ...open, localOnly: true } } })
+  const ask = async (headers: Record<string, string>, method: 'GET' | 'POST' = 'POST') => {
+    const payload = method === 'POST' ? { payload: JSON.stringify(body) } : {}
+    const url = method === 'POST' ? '/generate' : '/info'
+    return (await app.inject({ method, url, headers: { ...json, host: 'localhost:8080', ...headers }, ...payload }))
+      .statusCode
+  }
+  t.equal(await ask({}), 200, 'no browser')
+  t.equal(await ask({ 'sec-fetch-site': 'same-origin', origin: 'https://proxy.example' }), 200)
+  t.equal(await ask({ origin: 'http://localhost:8080' }), 200)
+  for (const site of ['cross-site', 'same-site']) t.equal(await ask({ 'sec-fetch-site': site }), 403, site)
+  for (const origin of ['http://elsewhere.example', 'http://localhost:3000', 'null'])
+    t.equal(await ask({ origin }), 403, origin)
+  t.equal(await ask({ 'sec-fetch-site': 'cross-site' }, 'GET'), 200, 'a link may be followed')
+  for (const host of ['127.0.0.1:8080', '[::1]:8080', 'LOCALHOST']) t.equal(await ask({ host }, 'GET'), 200, host)
+  for (const host of ['elsewhere.example', 'localhost.elsewhere.example:8080', '10.0.0.1', 'a b'])
+    t.equal(await ask({ host }, 'GET'), 403, host)
+  const { app: anywhere } = await testApp(t, { app: { access: open } })
+  t.equal((await anywhere.inject({ url: '/info', headers: { host: 'elsewhere.example' } })).statusCode, 200)
+  const { app: guarded } = await testApp(t, { app: { access: options } })
+  const headers = { ...bearer('alice'), 'sec-fetch-site': 'cross-site' }
+  t.equal((await guarded.inject({ url: '/info', headers })).statusCode, 200, 'who has a key is not asked for more')
+})
+
 t.test('keys that change are taken at once', async (t) => {
   let valid = keys
   const { app } = await testApp(t, { app: { access: { ...options, keys: () => valid } } })

@@ -152,6 +152,18 @@ t.test('ends a body that does not end', async (t) => {
   t.match(await large.json(), { status: 413, type: 'urn:dylora:problem:body-too-large' })
 })
 
+t.test('closes connections beyond its limit, and takes new ones when others end', async (t) => {
+  const { port, url } = await setup(t, { app: { maxConnections: 2 } })
+  const held = [connect(port), connect(port)]
+  await Promise.all(held.map((socket) => once(socket, 'connect')))
+  const excess = connect(port)
+  await once(excess, 'close')
+  for (const socket of held) socket.destroy()
+  await Promise.all(held.map((socket) => once(socket, 'close')))
+  await sleep(20)
+  t.equal((await fetch(`${url}/health`)).status, 200)
+})
+
 t.test('gives up a client that never finishes its request', async (t) => {
   const { port } = await setup(t, { app: { receiveTimeoutMs: 300 } })
   const socket = connect(port)

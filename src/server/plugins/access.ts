@@ -25,6 +25,11 @@ export interface AccessOptions {
   readonly requestsPerMinute: number
   /** Requests of one key at once; 0 is no limit. */
   readonly concurrency: number
+  /**
+   * Where nobody needs a key because only this machine reaches the address: a request must name this machine too, or a
+   * page in its user's browser could ask by a name that it lets point here.
+   */
+  readonly localOnly?: boolean
 }
 
 export const noAccessControl: AccessOptions = { keys: () => null, requestsPerMinute: 0, concurrency: 0 }
@@ -37,11 +42,12 @@ const isOpen = ({ method, routeOptions: { config, url } }: FastifyRequest): bool
 
 /** Registered before the routes, so that it sees every request first. */
 export const access = fp<AccessOptions>(
-  async (app, { keys, requestsPerMinute, concurrency }) => {
+  async (app, { keys, requestsPerMinute, concurrency, localOnly = false }) => {
     app.decorateRequest('accessKey', null)
     app.addHook('onRequest', async (request, reply) => {
       const valid = keys()
-      if (valid === null || isOpen(request)) return
+      if (isOpen(request)) return
+      if (valid === null) return expectNoForeigner(request, localOnly)
       try {
         request.accessKey = authorized(request, valid)
       } catch (error) {
@@ -67,6 +73,28 @@ export const access = fp<AccessOptions>(
   },
   { name: 'access' },
 )
+
+/**
+ * Where no key is asked for, a page of another site must not act through the browser of somebody who may: a form is sent
+ * anywhere without asking, and a name may point anywhere.
+ * @throws forbidden
+ */
+function expectNoForeigner({ method, headers, host }: FastifyRequest, localOnly: boolean): void {
+  if (localOnly && !isLoopback(partsOf(`http://${host}`)?.hostname ?? ''))
+    throw errors.forbidden(`Expected a name of this machine such as localhost, got '${host}': see AUTH`)
+  if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return
+  const { 'sec-fetch-site': site, origin } = headers
+  const own = site === undefined ? origin === undefined || partsOf(origin)?.host === host : ownSites.has(String(site))
+  if (!own) throw errors.forbidden('This comes from a page of another site, and needs an API key: see AUTH')
+}
+
+/** What a browser says of a request that this server's own page, or the user, has made. */
+const ownSites: ReadonlySet<string> = new Set(['same-origin', 'none'])
+
+const partsOf = (address: string): URL | null => (URL.canParse(address) ? new URL(address) : null)
+
+/** Does this address reach this machine alone? */
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)
 
 /** Whose limits a request counts for. */
 const holderOf = ({ accessKey, ip }: FastifyRequest): string =>
