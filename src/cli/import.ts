@@ -16,7 +16,9 @@ import { errors } from '../errors.ts'
 const usage = `Usage: dylora import <checkpoint directory> --out <base directory> [--quantize int8|int4 [--block-size 32]]
        dylora import --lora <directory or file> --base <base directory> --out <adapter directory> [options]
 
-The first reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model.
+The first reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model. An
+ONNX export (model.onnx in place of safetensors, as Optimum writes it) gives its weights too, unless it was optimised or
+quantised.
 
   --quantize        store the matrices of layers and head in 8 or 4 bits; adapters of the float32 base fit it
   --block-size      inputs that share a scale: 32, 64 or 128 (32)

@@ -1,10 +1,12 @@
-/** The weights of a Hugging Face GPT-2 checkpoint: one file or shards, under whichever of the usual names. */
+/** The weights of a Hugging Face GPT-2 checkpoint: one file, shards or an ONNX export, under whichever of the usual names. */
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type Gpt2Config, gpt2Tensors } from './gpt2-config.ts'
 import { readJsonFile, rethrowing } from './json-file.ts'
+import { findExport, readExport } from './onnx-export.ts'
 import { exists } from './publish.ts'
-import { isFloat, readSafetensorsHeader, readTensor, type SafetensorsFile, type TensorEntry } from './safetensors.ts'
+import type { StoredTensor, StoredTensors } from './stored-tensors.ts'
+import { readTensorFile } from './tensor-file.ts'
 
 type Fail = (reason: string) => Error
 
@@ -18,12 +20,6 @@ const ShardIndex = z.object({
   // A name with a slash would read outside the checkpoint.
   weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+$/, 'expected the name of a file beside the index')),
 })
-
-/** A stored tensor, and the file it is in. */
-interface StoredTensor {
-  readonly file: SafetensorsFile
-  readonly entry: TensorEntry
-}
 
 export interface Checkpoint {
   /** As read, but with `tiedHead` as the weights have it. */
@@ -41,7 +37,7 @@ export async function readCheckpoint(directory: string, declared: Gpt2Config, fa
   checkTensors(config, tensors, fail)
   return {
     config,
-    dtypes: [...new Set([...gpt2Tensors(config).keys()].flatMap((name) => tensors.get(name)?.entry.dtype ?? []))],
+    dtypes: [...new Set([...gpt2Tensors(config).keys()].flatMap((name) => tensors.get(name)?.dtype ?? []))],
     weight: async (name) => {
       const values = await readStoredTensor(tensors, name)
       const bad = values.findIndex((value) => !Number.isFinite(value))
@@ -51,34 +47,33 @@ export async function readCheckpoint(directory: string, declared: Gpt2Config, fa
   }
 }
 
-async function readStored(directory: string, fail: Fail): Promise<StoredTensor[]> {
+async function readStored(directory: string, fail: Fail): Promise<StoredTensors> {
   const there = (name: string) => exists(join(directory, name))
   if (await there(files.single)) return readShard(directory, files.single, fail)
   if (await there(files.index)) return readShards(directory, fail)
+  const exported = await findExport(directory)
+  if (exported !== null) return rethrowing(fail, () => readExport(exported))
   for (const name of files.pickled) {
     if (await there(name)) {
       throw fail(`its weights are in ${name}; save them as safetensors (save_pretrained does so by itself)`)
     }
   }
-  throw fail(`there is neither ${files.single} nor ${files.index}`)
+  throw fail(`there is no ${files.single}, no ${files.index} and no model.onnx`)
 }
 
-async function readShard(directory: string, name: string, fail: Fail): Promise<StoredTensor[]> {
-  const file = await rethrowing(fail, () => readSafetensorsHeader(join(directory, name)))
-  return [...file.tensors.values()].map((entry) => ({ file, entry }))
-}
+const readShard = (directory: string, name: string, fail: Fail): Promise<StoredTensors> =>
+  rethrowing(fail, () => readTensorFile(join(directory, name)))
 
-async function readShards(directory: string, fail: Fail): Promise<StoredTensor[]> {
+async function readShards(directory: string, fail: Fail): Promise<StoredTensors> {
   const { weight_map: places } = await readJsonFile(join(directory, files.index), ShardIndex, fail)
-  const found: StoredTensor[] = []
+  const found = new Map<string, StoredTensor>()
   for (const shard of new Set(Object.values(places))) {
-    const stored = await readShard(directory, shard, fail)
-    const stray = stored.find(({ entry }) => places[entry.name] !== shard)
-    if (stray) throw fail(`tensor '${stray.entry.name}' is in ${shard}, and ${files.index} does not say so`)
-    found.push(...stored)
+    for (const [name, tensor] of await readShard(directory, shard, fail)) {
+      if (places[name] !== shard) throw fail(`tensor '${name}' is in ${shard}, and ${files.index} does not say so`)
+      found.set(name, tensor)
+    }
   }
-  const names = new Set(found.map(({ entry }) => entry.name))
-  const missing = Object.keys(places).find((name) => !names.has(name))
+  const missing = Object.keys(places).find((name) => !found.has(name))
   if (missing !== undefined) throw fail(`tensor '${missing}' is not in ${places[missing]} as ${files.index} says`)
   return found
 }
@@ -87,10 +82,10 @@ async function readShards(directory: string, fail: Fail): Promise<StoredTensor[]
 const maskBuffer = /^h\.\d+\.attn\.(masked_)?bias$/
 
 /** By name without `transformer.`, which the model without a head does not write. */
-function rename(stored: readonly StoredTensor[], fail: Fail): Map<string, StoredTensor> {
+function rename(stored: StoredTensors, fail: Fail): Map<string, StoredTensor> {
   const tensors = new Map<string, StoredTensor>()
-  for (const tensor of stored) {
-    const name = tensor.entry.name.replace(/^transformer\./, '')
+  for (const [storedName, tensor] of stored) {
+    const name = storedName.replace(/^transformer\./, '')
     if (maskBuffer.test(name)) continue
     if (tensors.has(name)) throw fail(`tensor '${name}' is there with and without 'transformer.'`)
     tensors.set(name, tensor)
@@ -111,27 +106,27 @@ async function resolveHead(config: Gpt2Config, tensors: Map<string, StoredTensor
   return { ...config, tiedHead }
 }
 
-async function isSame(tensors: ReadonlyMap<string, StoredTensor>, one: string, other: string): Promise<boolean> {
-  const [a, b] = [tensors.get(one)?.entry, tensors.get(other)?.entry]
-  if (!a || !b || `${a.shape}` !== `${b.shape}` || !isFloat(a.dtype) || !isFloat(b.dtype)) return false
-  const [x, y] = [await readStoredTensor(tensors, one), await readStoredTensor(tensors, other)]
+async function isSame(tensors: StoredTensors, one: string, other: string): Promise<boolean> {
+  const [a, b] = [tensors.get(one), tensors.get(other)]
+  if (!a || !b || `${a.shape}` !== `${b.shape}` || !a.isFloat || !b.isFloat) return false
+  const [x, y] = [await a.read(), await b.read()]
   return x.every((value, i) => value === y[i])
 }
 
-function checkTensors(config: Gpt2Config, tensors: ReadonlyMap<string, StoredTensor>, fail: Fail): void {
+function checkTensors(config: Gpt2Config, tensors: StoredTensors, fail: Fail): void {
   const expected = gpt2Tensors(config)
   for (const [name, shape] of expected) {
-    const entry = tensors.get(name)?.entry
+    const entry = tensors.get(name)
     if (!entry) throw fail(`tensor '${name}' is missing`)
     if (`${entry.shape}` !== `${shape}`) throw fail(`tensor '${name}': expected [${shape}], got [${entry.shape}]`)
-    if (!isFloat(entry.dtype)) throw fail(`tensor '${name}': expected F32, F16 or BF16, got ${entry.dtype}`)
+    if (!entry.isFloat) throw fail(`tensor '${name}': expected F32, F16 or BF16, got ${entry.dtype}`)
   }
   const unexpected = [...tensors.keys()].find((name) => !expected.has(name))
   if (unexpected !== undefined) throw fail(`tensor '${unexpected}' is not expected`)
 }
 
-async function readStoredTensor(tensors: ReadonlyMap<string, StoredTensor>, name: string): Promise<Float32Array> {
+async function readStoredTensor(tensors: StoredTensors, name: string): Promise<Float32Array> {
   const tensor = tensors.get(name)
   if (!tensor) throw new RangeError(`expected a tensor of the checkpoint, got '${name}'`)
-  return readTensor(tensor.file, tensor.entry.name)
+  return tensor.read()
 }

@@ -26,8 +26,8 @@ const Json = z.record(z.string(), z.unknown())
 type Json = z.infer<typeof Json>
 
 /**
- * Reads `config.json`, safetensors (float32, float16 or bfloat16; one file or shards) and `tokenizer.json` of `source`
- * and publishes a base model under `out`. Throws `checkpoint_invalid`, which names the field or the tensor that does not
+ * Reads `config.json`, weights (float32, float16 or bfloat16; safetensors in one file or shards, or an ONNX export) and
+ * `tokenizer.json` of `source` and publishes a base model under `out`. Throws `checkpoint_invalid`, which names the field or the tensor that does not
  * fit, or `base_model_invalid` when `out` is something else than a base model. The digest is that of the float32 weights,
  * quantised or not, so that adapters fit either.
  */

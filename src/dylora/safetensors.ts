@@ -23,7 +23,7 @@ export const dtypeBytes = {
 } as const
 export type Dtype = keyof typeof dtypeBytes
 
-export interface TensorEntry {
+interface TensorEntry {
   readonly name: string
   readonly dtype: Dtype
   readonly shape: readonly number[]
@@ -205,7 +205,12 @@ export async function readTensorBytes(file: SafetensorsFile, name: string): Prom
   }
 }
 
-async function readBytes(handle: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Bytes of a file; throws when it ends before. */
+export async function readBytes(
+  handle: FileHandle,
+  position: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   for (let done = 0; done < length; ) {
     const want = Math.min(chunkBytes, length - done)

@@ -228,7 +228,7 @@ const fileFaults: Readonly<Record<string, { break: (directory: string) => void; 
   },
   'no weights': {
     break: (d) => rmSync(join(d, 'model.safetensors')),
-    reason: /there is neither model\.safetensors nor model\.safetensors\.index\.json/,
+    reason: /there is no model\.safetensors, no model\.safetensors\.index\.json and no model\.onnx/,
   },
   'pickled weights': {
     break: (d) => {
