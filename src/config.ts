@@ -132,6 +132,11 @@ const Environment = z.object({
   DATASETS_DIR: text()
     .optional()
     .describe('Directory of data sets that jobs may name: <name>/train.jsonl and valid.jsonl'),
+  JOB_DEVICE_IDS: text()
+    .transform((text) => text.split(',').map((id) => (/^\d{1,3}$/.test(id.trim()) ? Number(id) : Number.NaN)))
+    .refine((ids) => ids.every((id) => id <= 255), { error: 'expected ids of devices, separated by commas' })
+    .optional()
+    .describe('CUDA devices of the workers that the server starts, one each in turn: 1,2,3; by default DEVICE_ID'),
   WORKER_CONCURRENCY: wholeNumber(1, 64).default(1).describe('Jobs that a worker runs at once'),
   WORKER_THREADS: wholeNumber(1, 1024).optional().describe('Threads of a training; all cores by default'),
   SHUTDOWN_TIMEOUT: seconds(3600).default(30).describe('Seconds that running requests get to finish after SIGTERM'),

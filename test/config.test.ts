@@ -29,6 +29,12 @@ t.test('names every mistake at once, with what was expected and got', async (t) 
   }
 })
 
+t.test('reads a device for each worker', async (t) => {
+  t.same(loadConfig({ JOB_DEVICE_IDS: '1, 2,3' }).JOB_DEVICE_IDS, [1, 2, 3])
+  for (const JOB_DEVICE_IDS of ['gpu0', '1,,2', '256', '-1'])
+    t.throws(() => loadConfig({ JOB_DEVICE_IDS }), { message: /JOB_DEVICE_IDS: expected ids of devices/ })
+})
+
 t.test('refuses numbers that are not plain whole numbers', async (t) => {
   for (const PORT of ['0x10', '-1', ' 80', '80.5', '65536', 'Infinity', '9'.repeat(30)]) {
     t.throws(() => loadConfig({ PORT }), { code: 'configuration_invalid' }, PORT)
@@ -64,7 +70,7 @@ t.test('ignores variables that are not its own', async (t) => {
 
 t.test('lists every setting with a description, for the README', async (t) => {
   const table = settings()
-  t.equal(table.length, Object.keys(loadConfig({})).length + 14, 'optional settings are listed too')
+  t.equal(table.length, Object.keys(loadConfig({})).length + 15, 'optional settings are listed too')
   for (const { name, description } of table) t.ok(description.length > 10, name)
   t.match(
     table.find(({ name }) => name === 'ADAPTERS_DIR'),

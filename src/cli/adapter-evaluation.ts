@@ -17,6 +17,7 @@ import {
 } from '../evaluation/evaluate.ts'
 import { readReferences } from '../evaluation/references.ts'
 import { Engine } from '../inference/engine.ts'
+import type { ExecutionOptions } from '../onnx/session.ts'
 import { encodeExample } from '../training/data.ts'
 import { type Decoding, decodingName, decodingRequest, isGreedy } from './decoding.ts'
 
@@ -26,7 +27,7 @@ export interface Models {
   readonly adapter: Adapter
 }
 
-export interface EvaluationSettings {
+export interface EvaluationSettings extends ExecutionOptions {
   /** Every trained rank and 0, the base, or these. */
   readonly ranks: 'all' | readonly number[]
   readonly metrics: readonly EvaluatedMetric[]
@@ -35,7 +36,6 @@ export interface EvaluationSettings {
   readonly lossExamples: number
   /** Rows of the engine's batch: a text has one, or one for each beam. */
   readonly rows: number
-  readonly threads?: number | undefined
 }
 
 /** Sixteen texts at once, or four searches. */
@@ -88,13 +88,15 @@ export async function measureAdapter(
   onProgress: (progress: EvaluationProgress) => void,
 ): Promise<Evaluation> {
   const { adapter, base, tokenizer } = models
-  const { metrics, decoding, lossExamples, threads } = settings
+  const { metrics, decoding, lossExamples, provider = 'cpu', deviceId, threads } = settings
   const ranks = ranksToMeasure(adapter, settings)
   const rows = Math.max(settings.rows, decoding.beams)
-  const runtime = threads === undefined ? {} : { threads }
-  const scorer = await Scorer.create(base, { targetModules: adapter.targetModules, batch: scorerBatch, ...runtime })
+  const scorer = await Scorer.create(base, {
+    ...{ targetModules: adapter.targetModules, batch: scorerBatch, provider, deviceId, threads },
+  })
   const engine = await Engine.create({
-    ...{ base, tokenizer, device: 'cpu', maxBatchSize: rows, maxRankRows: Math.max(256, adapter.maxRank) },
+    ...{ base, tokenizer, device: provider, maxBatchSize: rows, maxRankRows: Math.max(256, adapter.maxRank) },
+    ...(deviceId !== undefined && { deviceId }),
     ...(threads !== undefined && { intraOpNumThreads: threads }),
   })
   try {

@@ -130,6 +130,7 @@ const jobService = (config: Config, environment: Environment, log: Logger): JobS
     dataLimitBytes: config.JOB_DATA_LIMIT,
     maxQueued: config.JOB_MAX_QUEUED,
     workers: config.JOB_WORKERS,
+    deviceIds: config.JOB_DEVICE_IDS ?? [],
     // A worker answers nobody, so it is told no keys.
     environment: { ...environment, API_KEYS: undefined, ADMIN_KEYS: undefined },
     program: { file: process.argv[1] ?? '', execArgv: process.execArgv },

@@ -6,6 +6,7 @@ import type { BaseModel } from '../dylora/base-model.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { mergeCurve, type Split } from '../evaluation/curve.ts'
 import type { EvaluationSet } from '../evaluation/evaluate.ts'
+import type { ExecutionOptions } from '../onnx/session.ts'
 import type { ProgressOutput } from '../training/progress.ts'
 import { dataName, defaultLossExamples, defaultRows, measureAdapter, readEvaluationSet } from './adapter-evaluation.ts'
 import { greedyDecoding } from './decoding.ts'
@@ -34,12 +35,14 @@ export async function measureTrained(
   content: AdapterContent,
   sets: readonly EvaluationSet[],
   { base, tokenizer, output }: { base: BaseModel; tokenizer: Tokenizer; output: ProgressOutput },
-  { out, metrics, threads }: Pick<TrainOptions, 'out' | 'metrics' | 'threads'>,
+  { out, metrics }: Pick<TrainOptions, 'out' | 'metrics'>,
+  execution: ExecutionOptions,
 ): Promise<Measured> {
   // Under a name that no base has.
   const adapter = { ...content, name: `.${basename(resolve(out))}`, digest: 'unpublished' }
   const settings = {
-    ...({ ranks: 'all', metrics, decoding: greedyDecoding, lossExamples: defaultLossExamples, threads } as const),
+    ...({ ranks: 'all', metrics, decoding: greedyDecoding, lossExamples: defaultLossExamples } as const),
+    ...execution,
     rows: defaultRows(greedyDecoding),
   }
   const report = evaluationReporter(output)

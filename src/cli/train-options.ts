@@ -12,6 +12,8 @@ export interface TrainOptions {
   readonly validation: string | undefined
   readonly out: string
   readonly resume: boolean
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly deviceId: number
   readonly threads: number | undefined
   readonly logEvery: number
   readonly checkpointEvery: number
@@ -33,6 +35,8 @@ const ownOptions = {
   recipe: 'Named settings that the options below change: stratified, or paper (stratified)',
   out: 'Directory that the adapter (of a full training, the base model) is written to',
   resume: 'Go on from the checkpoint of an interrupted run',
+  device: 'cpu, cuda, or auto, which takes CUDA where it is there (cpu)',
+  'device-id': 'Which CUDA device (0)',
   threads: 'Threads of the runtime; all cores unless given',
   'log-every': 'Steps between two lines where output is no terminal (20)',
   'checkpoint-every': 'Steps between two checkpoints (100)',
@@ -91,6 +95,8 @@ export function parseTrainOptions(args: string[]): TrainOptions | null {
     out: required(given, 'out'),
     validation: text('validation'),
     resume: given.resume === true,
+    device: deviceOf(text('device')),
+    deviceId: count(given, 'device-id', 0) ?? 0,
     threads: count(given, 'threads', 1),
     logEvery: count(given, 'log-every', 1) ?? 20,
     checkpointEvery: count(given, 'checkpoint-every', 1) ?? 100,
@@ -116,6 +122,14 @@ function checkTogether(options: TrainOptions): void {
   if (evaluate !== undefined || test !== undefined) {
     throw errors.validation('--evaluate and --test measure an adapter: they do not go with --method full')
   }
+}
+
+const devices = ['auto', 'cpu', 'cuda'] as const
+
+function deviceOf(given = 'cpu'): TrainOptions['device'] {
+  const device = devices.find((name) => name === given)
+  if (device === undefined) throw errors.validation(`--device: expected ${devices.join(', ')}, got '${given}'`)
+  return device
 }
 
 type Given = Readonly<Record<string, string | boolean | undefined>>

@@ -10,6 +10,7 @@ import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { lossPoint } from '../evaluation/curve.ts'
 import type { EvaluationSet } from '../evaluation/evaluate.ts'
+import type { ExecutionOptions } from '../onnx/session.ts'
 import { type Dataset, type EncodingOptions, readDataset } from '../training/data.ts'
 import { EarlyStopping } from '../training/early-stopping.ts'
 import type { Learner } from '../training/learner.ts'
@@ -17,6 +18,7 @@ import { Progress, type ProgressOutput } from '../training/progress.ts'
 import type { TrainingSettings } from '../training/settings.ts'
 import { discardCheckpoint, type TrainingRun, totalSteps, train } from '../training/train.ts'
 import { type RankLoss, trainedRanks, Validation } from '../training/validation.ts'
+import { onDevice, tryDevice } from './device.ts'
 import { measureTrained, readEvaluationSets } from './train-evaluation.ts'
 import { parseTrainOptions, type TrainOptions, trainHelp } from './train-options.ts'
 
@@ -47,14 +49,22 @@ function stopSignal(): AbortSignal {
   return controller.signal
 }
 
+/** What the options ask for, as far as it is there. */
+async function executionOf({ device, deviceId, threads }: TrainOptions, progress: Progress): Promise<ExecutionOptions> {
+  const { made: provider, choice } = await onDevice(device, (provider) => tryDevice(provider, deviceId))
+  if (device !== 'cpu') progress.note('device', { device: provider, device_id: deviceId, reason: choice.reason })
+  return { provider, deviceId, threads }
+}
+
 async function trainAndWrite(options: TrainOptions, progress: Progress, signal: AbortSignal): Promise<void> {
+  const execution = await executionOf(options, progress)
   const base = await readBaseModel(options.base)
   const settings = settingsFor(options.settings, base)
   const encoding = await encodingOf(base, settings)
   const data = await readData(options.data, encoding, progress)
   const held = options.validation === undefined ? null : await readData(options.validation, encoding, progress)
   const sets = await readEvaluationSets(options)
-  const validation = held === null ? null : await Validation.create(base, settings, options.threads)
+  const validation = held === null ? null : await Validation.create(base, settings, execution)
   const validate = async (learner: Learner, step: number) => {
     if (held === null || validation === null || settings.method === 'full') return []
     const losses = await validation.losses(learner, held.sequences, [0, ...trainedRanks(settings)])
@@ -67,7 +77,7 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
     data,
     settings,
     signal,
-    threads: options.threads,
+    ...execution,
     checkpoint: { path: checkpointPath(options.out), every: options.checkpointEvery, resume: options.resume },
     onResume: (step) => progress.note('resumed', { step }),
     onStep: async (report, learner) => {
@@ -84,7 +94,14 @@ async function trainAndWrite(options: TrainOptions, progress: Progress, signal: 
   const learner = await train(training)
   const losses = await validate(learner, totalSteps(data, settings))
   if (early?.best) progress.note('best', { ...early.best })
-  const written = await write(options, base, settings, encoding, learner, { data, held, losses, sets, early })
+  const written = await write(options, base, settings, encoding, learner, {
+    data,
+    held,
+    losses,
+    sets,
+    early,
+    execution,
+  })
   await validation?.close()
   await learner.session.close()
   await discardCheckpoint(training)
@@ -144,6 +161,7 @@ interface Evidence {
   /** What the result is measured on. */
   readonly sets: readonly EvaluationSet[]
   readonly early: EarlyStopping | undefined
+  readonly execution: ExecutionOptions
 }
 
 type Written = Readonly<Record<string, unknown>>
@@ -194,7 +212,13 @@ async function writeFactors(
   }
   const { out } = options
   if (evidence.sets.length === 0) return { adapter: out, digest: (await writeAdapter(out, content)).digest }
-  const { quality, writeTexts } = await measureTrained(content, evidence.sets, { base, tokenizer, output }, options)
+  const { quality, writeTexts } = await measureTrained(
+    content,
+    evidence.sets,
+    { base, tokenizer, output },
+    options,
+    evidence.execution,
+  )
   const { digest } = await writeAdapter(out, { ...content, quality }, writeTexts)
   return { adapter: out, digest, quality: qualityByRank(quality) }
 }
@@ -218,7 +242,7 @@ async function writeBase(
   _encoding: EncodingOptions,
   { parameters }: Learner,
   training: Written,
-  { held }: Evidence,
+  { held, execution }: Evidence,
 ): Promise<Written> {
   const weights = new Map(parameters.map(({ name, data }) => [name, data]))
   const written = await writeBaseModel(out, {
@@ -229,12 +253,17 @@ async function writeBase(
     eosTokenIds: base.eosTokenIds,
     source: { trainedFrom: base.digest, ...training },
   })
-  const loss = held === null ? {} : { validation_loss: await baseLoss(written, held, settings) }
+  const loss = held === null ? {} : { validation_loss: await baseLoss(written, held, settings, execution) }
   return { base: out, digest: written.digest, ...loss }
 }
 
-async function baseLoss(base: BaseModel, { sequences }: Dataset, { batchSize }: TrainingSettings): Promise<number> {
-  const scorer = await Scorer.create(base, { targetModules: [], batch: batchSize })
+async function baseLoss(
+  base: BaseModel,
+  { sequences }: Dataset,
+  { batchSize }: TrainingSettings,
+  execution: ExecutionOptions,
+): Promise<number> {
+  const scorer = await Scorer.create(base, { targetModules: [], batch: batchSize, ...execution })
   const { loss } = await scorer.score(sequences, null, 0)
   await scorer.close()
   return loss

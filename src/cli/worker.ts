@@ -13,8 +13,8 @@ import { runJob } from '../jobs/runner.ts'
 const usage = `Usage: DATABASE_URL=postgres://... dylora worker
 
 Any number of workers, on any machines that share JOBS_DIR and ADAPTERS_DIR, take jobs from one queue. Without DATABASE_URL
-the server starts its own workers. WORKER_CONCURRENCY jobs run at once; DEVICE_ID is the worker's GPU. A worker that is
-killed loses nothing: its job is taken up again from the last checkpoint.`
+the server starts its own workers. DEVICE is what trains (auto, cpu, cuda) and DEVICE_ID the worker's GPU: one worker for
+each. WORKER_CONCURRENCY jobs run at once. A worker that is killed loses nothing: its job is taken up again from the last checkpoint.`
 
 /** How this very program is run, from source or built. */
 export function ownCommand(): [string, ...string[]] {
@@ -56,10 +56,12 @@ export async function run(args: string[]): Promise<number> {
       defaultBase: config.BASE_MODEL === undefined ? undefined : basename(resolve(config.BASE_MODEL)),
       command: ownCommand(),
       environment: process.env,
+      device: config.DEVICE,
+      deviceId: config.DEVICE_ID,
       threads: config.WORKER_THREADS,
     })
   })
-  log.info({ worker }, 'waiting for jobs')
+  log.info({ worker, device: config.DEVICE, device_id: config.DEVICE_ID }, 'waiting for jobs')
   await ended
   // What runs is cut short and taken up by another worker: nothing is lost, and nothing to wait for.
   await queue.close().catch(() => {})

@@ -1,5 +1,5 @@
 /** Teacher-forced scoring: the log-probability of given tokens under a base model and an adapter cut to a rank. */
-import { Session, type TensorData } from '../onnx/session.ts'
+import { type ExecutionOptions, Session, type TensorData } from '../onnx/session.ts'
 import { type Adapter, type LoraFactors, type ModuleKey, scalingOf, type TargetModule, truncate } from './adapter.ts'
 import type { BaseModel } from './base-model.ts'
 import { type AdaptedLayer, scoringGraph } from './graphs.ts'
@@ -14,10 +14,9 @@ export interface Score {
   readonly tokens: number
 }
 
-export interface ScorerOptions {
+export interface ScorerOptions extends ExecutionOptions {
   readonly targetModules: readonly TargetModule[]
   readonly batch: number
-  readonly threads?: number
 }
 
 export class Scorer {
@@ -31,12 +30,9 @@ export class Scorer {
     this.#batch = batch
   }
 
-  static async create(base: BaseModel, { targetModules, batch, threads }: ScorerOptions): Promise<Scorer> {
+  static async create(base: BaseModel, { targetModules, batch, ...execution }: ScorerOptions): Promise<Scorer> {
     const { model, externalDataDirectory, adapted } = scoringGraph(base, { targetModules, batch })
-    const session = await Session.create(model, {
-      externalDataDirectory,
-      ...(threads === undefined ? {} : { threads }),
-    })
+    const session = await Session.create(model, { externalDataDirectory, ...execution })
     return new Scorer(session, adapted, batch)
   }
 

@@ -21,8 +21,11 @@ export interface RunnerOptions {
   readonly defaultBase: string | undefined
   /** What runs `dylora`: a program and its first arguments. */
   readonly command: readonly [string, ...string[]]
-  /** Of the training process, such as the device it may use. */
+  /** Of the training process. */
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** What the training is told of the machine. */
+  readonly device: 'auto' | 'cpu' | 'cuda'
+  readonly deviceId: number
   readonly threads: number | undefined
 }
 
@@ -91,7 +94,7 @@ async function train(claim: Claim, signal: AbortSignal, options: RunnerOptions):
 async function trainFlags(
   { id, spec }: Claim,
   base: string,
-  { jobsDirectory, threads }: RunnerOptions,
+  { jobsDirectory, device, deviceId, threads }: RunnerOptions,
 ): Promise<string[]> {
   const places = jobPlaces(jobsDirectory, id)
   const held = (await exists(places.validation))
@@ -109,6 +112,7 @@ async function trainFlags(
   return [
     ...['--base', base, '--data', places.train, '--out', places.staged, ...held],
     ...['--resume', '--checkpoint-every', '50', '--log-every', '10'],
+    ...['--device', device, '--device-id', String(deviceId)],
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
     ...settingFlags(spec),
   ]

@@ -1,7 +1,9 @@
 /** Door 1 to ONNX Runtime: onnxruntime-node's own API, for training, scoring, tests and tools. Runs block the event loop. */
 import './quiet-runtime.ts'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { errors } from '../errors.ts'
 import type { NumericData } from './graph.ts'
+import { missingCudaFile } from './native/library.ts'
 import type { DType } from './tensor-type.ts'
 
 export interface TensorData<D extends NumericData = NumericData> {
@@ -11,13 +13,18 @@ export interface TensorData<D extends NumericData = NumericData> {
   readonly data: D
 }
 
-export interface SessionOptions {
+/** On what a session runs. */
+export interface ExecutionOptions {
+  readonly provider?: 'cpu' | 'cuda' | undefined
+  /** Which CUDA device. */
+  readonly deviceId?: number | undefined
+  /** Threads within an op; all cores by default. */
+  readonly threads?: number | undefined
+}
+
+export interface SessionOptions extends ExecutionOptions {
   /** Directory in which external data is looked up when the model comes as bytes. */
   readonly externalDataDirectory?: string
-  readonly provider?: 'cpu' | 'cuda'
-  readonly deviceId?: number
-  /** Threads within an op; all cores by default. */
-  readonly threads?: number
   /** Off keeps memory flat when shapes vary from run to run. */
   readonly memoryPattern?: boolean
 }
@@ -29,8 +36,12 @@ export class Session {
     this.#session = session
   }
 
+  /** @throws device_unavailable where CUDA is asked for and not there */
   static async create(model: Uint8Array | string, options: SessionOptions = {}): Promise<Session> {
     const settings = sessionOptions(options)
+    // Asked first, since the runtime would write its own complaint to the terminal.
+    const missing = options.provider === 'cuda' ? missingCudaFile() : null
+    if (missing !== null) throw errors.deviceUnavailable('cuda', missing)
     const session =
       typeof model === 'string'
         ? await InferenceSession.create(model, settings)

@@ -5,7 +5,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { exists } from '../dylora/publish.ts'
 import { errors } from '../errors.ts'
 import { serveDatabase } from '../jobs/channel.ts'
-import { openEmbedded, openPostgres } from '../jobs/database.ts'
+import { type Database, openEmbedded, openPostgres } from '../jobs/database.ts'
 import { JobQueue } from '../jobs/job-queue.ts'
 
 export interface JobServiceOptions {
@@ -18,6 +18,8 @@ export interface JobServiceOptions {
   readonly maxQueued: number
   /** Processes that the server starts itself; with a PostgreSQL they come from elsewhere. */
   readonly workers: number
+  /** Their CUDA devices, one each in turn; empty leaves them the server's own. */
+  readonly deviceIds: readonly number[]
   /** What runs `dylora`: a program's file, and the flags of Node.js before it. */
   readonly program: { readonly file: string; readonly execArgv: readonly string[] }
   /** Of the workers: what the server itself was told. */
@@ -60,19 +62,21 @@ export class JobService {
     const database =
       databaseUrl === undefined ? await openEmbedded(join(jobsDirectory, 'queue')) : openPostgres(databaseUrl)
     const queue = await JobQueue.open(database, { supervise: true, warn: (error) => log.warn({ err: error }, 'queue') })
-    if (databaseUrl === undefined) for (let i = 0; i < workers; i++) this.#startWorker(database)
+    if (databaseUrl === undefined) for (let i = 0; i < workers; i++) this.#startWorker(database, i)
     return queue
   }
 
   /** One that dies is replaced: its job goes on. */
-  #startWorker(database: Parameters<typeof serveDatabase>[1]): void {
+  #startWorker(database: Database, index: number): void {
     const {
       program: { file, execArgv },
       environment,
+      deviceIds,
     } = this.options
+    const deviceId = deviceIds[index % deviceIds.length]
     const worker = fork(file, ['worker'], {
       execArgv: [...execArgv],
-      env: { ...environment },
+      env: { ...environment, ...(deviceId !== undefined && { DEVICE_ID: String(deviceId) }) },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -82,7 +86,7 @@ export class JobService {
       this.#workers.delete(worker)
       if (this.#closed) return
       this.options.log.warn({ code, signal }, 'a worker ended and is started anew')
-      setTimeout(() => this.#closed || this.#startWorker(database), 1000).unref()
+      setTimeout(() => this.#closed || this.#startWorker(database, index), 1000).unref()
     })
   }
 

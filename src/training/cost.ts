@@ -27,7 +27,7 @@ export async function estimateFlops(
   steps: number,
   samples = 32,
 ): Promise<number> {
-  const learner = await createLearner(base, settings, 1)
+  const learner = await createLearner(base, settings, { threads: 1 })
   const order = new BatchOrder(sequences, examplesPerBatch(settings), settings.seed)
   const count = Math.min(samples, steps)
   let flops = 0

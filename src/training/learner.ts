@@ -3,7 +3,7 @@ import { type LoraFactors, type ModuleKey, scalingRules } from '../dylora/adapte
 import { type BaseModel, readWeight } from '../dylora/base-model.ts'
 import { type TrainingGraph, trainingGraph } from '../dylora/graphs.ts'
 import { cutDiagonal, loraMask, type SequenceBatch } from '../dylora/sequences.ts'
-import { Session, type TensorData } from '../onnx/session.ts'
+import { type ExecutionOptions, Session, type TensorData } from '../onnx/session.ts'
 import { type Parameter, parameter } from './adamw.ts'
 import { type RandomSource, randomSource } from './random.ts'
 import { type RankPolicy, rowShares, sampleRanks, updatedRows } from './rank-sampling.ts'
@@ -33,7 +33,7 @@ export interface Learner {
 export async function createLearner(
   base: BaseModel,
   settings: TrainingSettings,
-  threads: number | undefined,
+  { provider, deviceId, threads }: ExecutionOptions,
 ): Promise<Learner> {
   const graph = trainingGraph(base, {
     learn: settings.method === 'full' ? 'full' : 'lora',
@@ -44,7 +44,7 @@ export async function createLearner(
     distillation: settings.method === 'dylora' && settings.distillation > 0,
   })
   const { model, externalDataDirectory } = graph
-  const session = await Session.create(model, { externalDataDirectory, ...(threads === undefined ? {} : { threads }) })
+  const session = await Session.create(model, { externalDataDirectory, provider, deviceId, threads })
   return settings.method === 'full' ? fullLearner(base, graph, session) : loraLearner(graph, session, settings)
 }
 

@@ -2,7 +2,7 @@
 import type { BaseModel } from '../dylora/base-model.ts'
 import type { SequenceBatch } from '../dylora/sequences.ts'
 import { errors } from '../errors.ts'
-import type { TensorData } from '../onnx/session.ts'
+import type { ExecutionOptions, TensorData } from '../onnx/session.ts'
 import { adamW, type Parameter, sumOfSquares } from './adamw.ts'
 import { BatchOrder } from './batches.ts'
 import { type Fingerprint, readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint.ts'
@@ -34,11 +34,10 @@ export interface StepReport {
   readonly processorMilliseconds: number
 }
 
-export interface TrainingRun {
+export interface TrainingRun extends ExecutionOptions {
   readonly base: BaseModel
   readonly data: Dataset
   readonly settings: TrainingSettings
-  readonly threads?: number | undefined
   /** Where the checkpoint lies; none is written without it. */
   readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean } | undefined
   /** May end the run before its last step; the best that it saw is what was learnt. */
@@ -58,7 +57,7 @@ export function totalSteps({ sequences }: Dataset, settings: TrainingSettings): 
 /** Runs to the end, or from where the checkpoint left off, and gives what was learnt. The caller closes its session. */
 export async function train(run: TrainingRun): Promise<Learner> {
   const { base, data, settings, checkpoint, signal, earlyStopping: early } = run
-  const learner = await createLearner(base, settings, run.threads)
+  const learner = await createLearner(base, settings, run)
   const steps = totalSteps(data, settings)
   const order = new BatchOrder(data.sequences, examplesPerBatch(settings), settings.seed)
   const { parameters } = learner

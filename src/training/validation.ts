@@ -3,6 +3,7 @@ import type { BaseModel } from '../dylora/base-model.ts'
 import type { Score, Scored } from '../dylora/scorer.ts'
 import { Scorer } from '../dylora/scorer.ts'
 import type { TokenSequence } from '../dylora/sequences.ts'
+import type { ExecutionOptions } from '../onnx/session.ts'
 import type { Learner } from './learner.ts'
 import type { TrainingSettings } from './settings.ts'
 
@@ -29,9 +30,9 @@ export class Validation {
     this.#settings = settings
   }
 
-  static async create(base: BaseModel, settings: TrainingSettings, threads: number | undefined): Promise<Validation> {
+  static async create(base: BaseModel, settings: TrainingSettings, execution: ExecutionOptions): Promise<Validation> {
     const { targetModules, batchSize } = settings
-    const options = { targetModules, batch: batchSize, ...(threads === undefined ? {} : { threads }) }
+    const options = { targetModules, batch: batchSize, ...execution }
     return new Validation(await Scorer.create(base, options), settings)
   }
 

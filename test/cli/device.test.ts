@@ -1,5 +1,5 @@
 import t from 'tap'
-import { onDevice } from '../../src/cli/device.ts'
+import { onDevice, tryDevice } from '../../src/cli/device.ts'
 import { errors } from '../../src/errors.ts'
 
 const noCuda = async (device: 'cpu' | 'cuda') => {
@@ -30,4 +30,10 @@ t.test('a base model that does not load is an error on every device', async (t) 
     throw errors.baseModelInvalid('/base', 'it is cut off')
   }
   await t.rejects(onDevice('auto', broken), { code: 'base_model_invalid' })
+})
+
+t.test('a device counts once something has run on it', async (t) => {
+  t.equal(await tryDevice('cpu', 0), 'cpu')
+  // No machine has so many.
+  await t.rejects(tryDevice('cuda', 255), { code: 'device_unavailable', message: /^Device 'cuda/ })
 })

@@ -55,6 +55,8 @@ t.test('what is wrong is named', async (t) => {
     [[...required, '--max-rank', '0'], /^--max-rank: /],
     [[...required, '--method', 'adapter'], /^--method: .*dylora/],
     [[...required, '--target-modules', 'q_proj,w'], /^--target-modules: /],
+    [[...required, '--device', 'tpu'], /^--device: expected auto, cpu, cuda, got 'tpu'/],
+    [[...required, '--device-id', 'one'], /^--device-id: expected a whole number from 0, got 'one'/],
     [[...required, '--threads', 'two'], /--threads: expected a whole number from 1, got 'two'/],
     [[...required, '--update', 'frozen'], /needs --rank-per batch, as in --recipe paper/],
     [[...required, '--early-stopping', '3'], /needs --validation and --validate-every/],

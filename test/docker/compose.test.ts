@@ -153,9 +153,11 @@ t.test('any other setting may come from a file that git leaves out', async (t) =
   )
 })
 
-t.test('the GPU file gives the server a device and nothing else', async (t) => {
+t.test('the GPU file gives the server and each worker a device of its own, and nothing else', async (t) => {
   const gpu = Gpu.parse(yamlOf('docker/compose.gpu.yaml'))
-  t.same(Object.keys(gpu.services), ['server'])
+  t.same(Object.keys(gpu.services), ['server', 'worker-1', 'worker-2'])
+  const ids = Object.values(gpu.services).flatMap(({ deploy }) => deploy.resources.reservations.devices[0]?.device_ids)
+  t.same(ids, ['0', '1', '2'], 'a device for each')
   t.match(gpu.services.server, {
     image: 'dylora-serve:cuda',
     build: { target: 'cuda' },

@@ -40,7 +40,7 @@ async function service(t: { teardown(after: () => Promise<void>): void }) {
       JOBS_DIR: at('jobs'),
       DATASETS_DIR: at('data'),
     },
-    ...{ WORKER_THREADS: '1', INTRA_OP_THREADS: '1', JOB_DATA_LIMIT: '100000' },
+    ...{ WORKER_THREADS: '1', INTRA_OP_THREADS: '1', JOB_DATA_LIMIT: '100000', JOB_DEVICE_IDS: '3' },
   }
   const start = () => startProcess('serve', environment, listening)
   let server = await start()
@@ -117,6 +117,7 @@ t.test('jobs are trained, measured, published and served; refused, cancelled and
     ids,
     ids.toSorted((a, b) => a - b),
   )
+  t.match(told, /event:device\ndata:.*"device_id":3/, 'the device of its worker')
   t.match(told, /event:state\ndata:\{"state":"queued".*\n[\s\S]*event:validation[\s\S]*"state":"succeeded"/)
   const rest = await (
     await fetch(`${url()}/jobs/${job.id}/events`, { headers: { 'last-event-id': String(ids.at(-2)) } })

@@ -43,7 +43,13 @@ if (executable !== null) {
     const at = (...names: string[]) => join(directory, ...names)
     await importCheckpoint(fixturePath('gpt2'), at('bases', 'tiny'))
     const jobs = new JobService({
-      ...{ databaseUrl: undefined, jobsDirectory: at('jobs'), datasetsDirectory: undefined, dataLimitBytes: 100_000 },
+      ...{
+        databaseUrl: undefined,
+        jobsDirectory: at('jobs'),
+        datasetsDirectory: undefined,
+        deviceIds: [],
+        dataLimitBytes: 100_000,
+      },
       ...{ maxQueued: 10, workers: 1, log: pino({ level: 'silent' }) },
       program: {
         file: fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)),

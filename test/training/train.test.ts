@@ -181,7 +181,7 @@ t.test('training lowers the loss at every rank; full training too', async (t) =>
   const base = await importedBase(t)
   const settings = settingsOf({ steps: 150 })
   const learner = await train({ base, data: counting(64), settings, threads: 1 })
-  const validation = await Validation.create(base, settings, 1)
+  const validation = await Validation.create(base, settings, { threads: 1 })
   const losses = await validation.losses(learner, counting(32, 2).sequences, [0, 1, 2, 3, 4])
   await validation.close()
   await learner.session.close()
