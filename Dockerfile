@@ -44,7 +44,7 @@ COPY models/base ./models/base
 # A volume that is mounted there for the first time takes the files, and their owner, over.
 COPY --chown=10001:10001 models/adapters ./models/adapters
 COPY resources ./resources
-ENV HOST=0.0.0.0 PORT=8080 DEVICE=cpu NODE_ENV=production
+ENV HOST=0.0.0.0 PORT=8080 DEVICE=cpu NODE_ENV=production CACHE_DIR=/tmp/dylora
 USER 10001
 RUN ["node", "dist/cli/main.js", "serve", "--help"]
 EXPOSE 8080
@@ -75,7 +75,7 @@ COPY resources ./resources
 COPY docker/image/check-provider.sh docker/image/runtime-commit.sh docker/image/
 # A provider of another release or for another CUDA would only fail when the container starts on a GPU node: fail here instead.
 RUN sh docker/image/check-provider.sh node_modules/onnxruntime-node/bin/napi-v6/linux/x64 "${CUDA_VERSION%%.*}"
-ENV HOST=0.0.0.0 PORT=8080 DEVICE=auto NODE_ENV=production
+ENV HOST=0.0.0.0 PORT=8080 DEVICE=auto NODE_ENV=production CACHE_DIR=/tmp/dylora
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001
 RUN ["node", "dist/cli/main.js", "serve", "--help"]

@@ -1,6 +1,7 @@
 /** The environment, checked once: every setting with its default and meaning, and all mistakes reported together. */
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { parseVersion } from './dylora/store/versions.ts'
 import { errors } from './errors.ts'
 
 const packageRoot = new URL('../', import.meta.url)
@@ -12,6 +13,7 @@ export const bundled = {
   adapters: inPackage('models/adapters'),
   page: inPackage('dist/page'),
   jobs: inPackage('models/work/jobs'),
+  cache: inPackage('models/work/cache'),
 }
 
 const wholeNumber = (min: number, max: number) =>
@@ -34,6 +36,17 @@ const share = (text: string): number => (/^(0|1|0?\.\d+|1\.0+)$/.test(text) ? Nu
 function canaryOf(text: string) {
   const [, adapter = '', canary = '', part = ''] = /^([^=]+)=(.+):([^:]+)$/.exec(text) ?? []
   return { adapter, canary, share: share(part) }
+}
+
+/** By the name that each stands for. */
+function pinsOf(text: string, context: z.RefinementCtx): ReadonlyMap<string, string> {
+  const pins = text.split(',').map((pin) => pin.trim())
+  const found = pins.map((pin) => [parseVersion(pin)?.name ?? '', pin] as const)
+  if (found.some(([name]) => name === '') || new Set(found.map(([name]) => name)).size < pins.length) {
+    context.addIssue({ code: 'custom', message: 'expected one <name>@<8 to 64 digits of its digest> for each adapter' })
+    return z.NEVER
+  }
+  return new Map(found)
 }
 
 const RankPolicies = z.record(
@@ -85,7 +98,21 @@ const Environment = z.object({
   CHAT_TEMPLATE: text()
     .optional()
     .describe('Jinja file that makes a prompt of chat messages; by default the one that the base model has'),
-  ADAPTERS_DIR: text().default(bundled.adapters).describe('Directory of adapter directories, watched for changes'),
+  ADAPTERS_DIR: text()
+    .default(bundled.adapters)
+    .describe('Directory of adapter directories, or s3://<bucket>/<prefix>; watched for changes'),
+  ADAPTER_PINS: text()
+    .transform(pinsOf)
+    .optional()
+    .describe('Adapters that stay at one version whatever is published: e2e@0a1b2c3d4e5f, separated by commas'),
+  ADAPTER_KEEP_VERSIONS: wholeNumber(0, 1000)
+    .default(2)
+    .describe('Versions of an adapter that remain beside the one that was published last'),
+  S3_ENDPOINT: text()
+    .optional()
+    .describe("Address of an S3-compatible service that is not Amazon's; credentials are those of the AWS environment"),
+  S3_REGION: text().optional().describe('Region of the bucket; by default that of the AWS environment'),
+  CACHE_DIR: text().default(bundled.cache).describe('Where copies of what is elsewhere are kept'),
   DEFAULT_ADAPTER: text()
     .optional()
     .describe('Adapter of a request that names none; by default e2e, else the only one there is'),

@@ -70,7 +70,7 @@ t.test('ignores variables that are not its own', async (t) => {
 
 t.test('lists every setting with a description, for the README', async (t) => {
   const table = settings()
-  t.equal(table.length, Object.keys(loadConfig({})).length + 15, 'optional settings are listed too')
+  t.equal(table.length, Object.keys(loadConfig({})).length + 18, 'optional settings are listed too')
   for (const { name, description } of table) t.ok(description.length > 10, name)
   t.match(
     table.find(({ name }) => name === 'ADAPTERS_DIR'),

@@ -3,9 +3,11 @@ import { type ParseArgsConfig, parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import { type Logger, pino } from 'pino'
 import { bundled, type Config, loadConfig, settings } from '../config.ts'
+import type { Adapter } from '../dylora/adapter.ts'
 import { type BaseModel, readBaseModel } from '../dylora/base-model.ts'
 import { type ChatTemplate, readChatTemplate } from '../dylora/chat-template.ts'
 import { formatName } from '../dylora/quantization.ts'
+import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { Engine } from '../inference/engine.ts'
@@ -17,6 +19,7 @@ import { registrySink } from '../server/registry-sink.ts'
 import { runtimeAdapters } from '../server/runtime-adapters.ts'
 import type { ServiceInfo } from '../server/serving.ts'
 import { startWatchdog } from '../server/watchdog.ts'
+import { adapterStore } from './adapter-store.ts'
 import { baseDirectory } from './base-directory.ts'
 import { type DeviceChoice, onDevice } from './device.ts'
 import { openKeyRing } from './key-ring.ts'
@@ -63,6 +66,7 @@ async function serve(config: Config, environment: Environment): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
   // Before the model is loaded: what is not allowed to start says so at once.
   const ring = await openKeyRing(config, log)
+  const store = await adapterStore(config)
   const { engine, info, chatTemplate } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
   const jobs = jobService(config, environment, log)
@@ -75,7 +79,7 @@ async function serve(config: Config, environment: Environment): Promise<void> {
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
     chatTemplate,
-    runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, config.ADAPTERS_DIR) : null,
+    runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, store) : null,
     evaluation: evaluationLimits(config),
     pageDirectory: bundled.page,
     access: {
@@ -89,7 +93,7 @@ async function serve(config: Config, environment: Environment): Promise<void> {
     idleTimeoutMs: (config.REQUEST_TIMEOUT + 30) * 1000,
   })
   const watcher = new AdapterWatcher({
-    directory: config.ADAPTERS_DIR,
+    store,
     sink: registrySink(engine.registry, log),
     warn: (error, message) => log.warn({ err: error }, message),
   })
@@ -108,7 +112,7 @@ async function serve(config: Config, environment: Environment): Promise<void> {
   }
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
   try {
-    await watcher.start()
+    await found(watcher, store)
     const { defaultAdapter } = engine.registry
     if (config.DEFAULT_ADAPTER !== undefined && defaultAdapter !== config.DEFAULT_ADAPTER) {
       log.warn({ wanted: config.DEFAULT_ADAPTER, taken: defaultAdapter }, 'the default adapter does not serve')
@@ -120,6 +124,13 @@ async function serve(config: Config, environment: Environment): Promise<void> {
     await stop()
     throw error
   }
+}
+
+/** What cannot be reached at the start is a mistake in the settings more often than not. */
+async function found(watcher: AdapterWatcher<Adapter>, { place }: AdapterStore): Promise<void> {
+  await watcher.start().catch((error: unknown) => {
+    throw errors.configurationInvalid([`ADAPTERS_DIR: ${place} cannot be read: ${String(error)}`])
+  })
 }
 
 const jobService = (config: Config, environment: Environment, log: Logger): JobService =>
@@ -170,6 +181,7 @@ function engineSettings(config: Config) {
     requestTimeoutMs: config.REQUEST_TIMEOUT * 1000,
     defaultAdapter: config.DEFAULT_ADAPTER ?? 'e2e',
     policies: config.RANK_POLICIES ?? {},
+    pins: config.ADAPTER_PINS ?? new Map(),
     selection: {
       canary: config.CANARY,
       pressure:

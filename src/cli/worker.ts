@@ -9,6 +9,7 @@ import { parentDatabase } from '../jobs/channel.ts'
 import { openPostgres } from '../jobs/database.ts'
 import { JobQueue } from '../jobs/job-queue.ts'
 import { runJob } from '../jobs/runner.ts'
+import { adapterStore } from './adapter-store.ts'
 
 const usage = `Usage: DATABASE_URL=postgres://... dylora worker
 
@@ -35,6 +36,7 @@ export async function run(args: string[]): Promise<number> {
       'DATABASE_URL: expected the address of the queue; without one the server starts its own workers',
     ])
   }
+  const store = await adapterStore(config)
   const database = config.DATABASE_URL === undefined ? parentDatabase() : openPostgres(config.DATABASE_URL)
   const queue = await opened(() =>
     JobQueue.open(database, {
@@ -51,7 +53,7 @@ export async function run(args: string[]): Promise<number> {
     return runJob(claim, signal, {
       queue,
       jobsDirectory: config.JOBS_DIR,
-      adaptersDirectory: config.ADAPTERS_DIR,
+      store,
       basesDirectory: config.BASE_MODEL === undefined ? bundled.bases : dirname(resolve(config.BASE_MODEL)),
       defaultBase: config.BASE_MODEL === undefined ? undefined : basename(resolve(config.BASE_MODEL)),
       command: ownCommand(),

@@ -13,6 +13,7 @@ import { fromPlainPeft } from './peft-import.ts'
 import { cutBlock, factorsOf, type PeftLinear, peftTensors, readPeftLinears } from './peft-layout.ts'
 import { exists, publishDirectory } from './publish.ts'
 import { writeSafetensors } from './safetensors.ts'
+import { checkVersion } from './store/versions.ts'
 import { readTensorFile } from './tensor-file.ts'
 
 /** The files of the directory. */
@@ -72,6 +73,7 @@ async function readOnce(directory: string): Promise<Adapter> {
   if (dylora && dylora.digest !== adapter.digest) {
     throw fail(`the content does not match its digest: expected ${dylora.digest}, got ${adapter.digest}`)
   }
+  checkVersion(name, adapter.digest)
   return adapter
 }
 

@@ -1,6 +1,7 @@
 /** The adapters that there are: which serve, which were refused and why. */
 import type { EventEmitter } from 'node:events'
 import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
+import { isVersion, parseVersion, plainName } from '../dylora/store/versions.ts'
 import { DyloraError, errors } from '../errors.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { allowedRanks, autoChoice, policyFault, type RankDecision } from './rank-choice.ts'
@@ -14,6 +15,8 @@ export interface RegistryEntry {
   readonly adapter: Adapter | null
   readonly autoChoice: RankDecision | null
   readonly policy: RankPolicy
+  /** The version that its name stands for, as `name@digest`; null where it is whatever was published last. */
+  readonly pinnedTo: string | null
 }
 
 export interface AdapterRegistryOptions {
@@ -23,6 +26,8 @@ export interface AdapterRegistryOptions {
   readonly preferred: string | null
   /** By adapter name; each field comes before the adapter's own. */
   readonly policies?: Readonly<Record<string, RankPolicy>> | undefined
+  /** Adapters that are one version, whichever was published last: `name@digest` by name. */
+  readonly pins?: ReadonlyMap<string, string> | undefined
   /** Throws unless the adapter fits the base and gives finite logits at every rank. */
   readonly check: (adapter: Adapter) => Promise<void>
   readonly events: Pick<EventEmitter<EngineEvents>, 'emit'>
@@ -37,37 +42,62 @@ export class AdapterRegistry {
     this.#options = options
   }
 
+  /** Each adapter, and each version of it that is there beside it. */
   list(): RegistryEntry[] {
-    const names = new Set([...this.#adapters.keys(), ...this.#refusals.keys()])
+    const { pins = new Map<string, string>() } = this.#options
+    const pinned = [...pins.keys()].filter((name) => this.#find(name) !== undefined)
+    const names = new Set([...this.#adapters.keys(), ...this.#refusals.keys(), ...pinned])
     return [...names].toSorted().flatMap((name) => this.get(name) ?? [])
   }
 
+  /** By its name, or as `name@digest` with the first digits of the digest. */
   get(name: string): RegistryEntry | undefined {
-    const adapter = this.#adapters.get(name) ?? null
+    const adapter = this.#find(name) ?? null
     const reason = this.#refusals.get(name) ?? null
     if (adapter === null && reason === null) return undefined
     const state = adapter === null ? 'refused' : 'serving'
     const policy = this.policyOf(adapter)
-    return { name, state, reason, adapter, policy, autoChoice: adapter && autoChoice(adapter, undefined, policy) }
+    const pinnedTo = this.#options.pins?.get(name) ?? null
+    return {
+      ...{ name, state, reason, adapter, policy, pinnedTo },
+      autoChoice: adapter && autoChoice(adapter, undefined, policy),
+    }
   }
 
-  /** What is said of its ranks, by the settings or in the adapter. */
+  /** What was added under exactly this name. */
+  added(name: string): Adapter | undefined {
+    return this.#adapters.get(name)
+  }
+
+  #find(name: string): Adapter | undefined {
+    const wanted = this.#options.pins?.get(name) ?? name
+    const version = parseVersion(wanted)
+    if (version === null) return this.#adapters.get(wanted)
+    return (
+      this.#adapters.get(wanted) ??
+      [...this.#adapters.values()].find((one) => plainName(one.name) === version.name && isVersion(one.digest, version))
+    )
+  }
+
+  /** What is said of its ranks, by the settings or in the adapter; versions of an adapter are treated alike. */
   policyOf(adapter: Adapter | null): RankPolicy {
-    return adapter === null ? {} : { ...adapter.policy, ...this.#options.policies?.[adapter.name] }
+    if (adapter === null) return {}
+    const { policies = {} } = this.#options
+    return { ...adapter.policy, ...(policies[adapter.name] ?? policies[plainName(adapter.name)]) }
   }
 
   get defaultAdapter(): string | null {
     const { preferred } = this.#options
-    if (preferred !== null && this.#adapters.has(preferred)) return preferred
-    const [only, another] = this.#adapters.keys()
-    return only !== undefined && another === undefined ? only : null
+    if (preferred !== null && this.#find(preferred) !== undefined) return preferred
+    const [only, another] = new Set([...this.#adapters.keys()].map(plainName))
+    return only !== undefined && another === undefined && this.#find(only) !== undefined ? only : null
   }
 
   /** The adapter for a request: by name, null (or the base's name) for the bare base, undefined for the default. */
   resolve(adapterId: string | null | undefined): Adapter | null {
     const name = adapterId === undefined ? this.defaultAdapter : adapterId
     if (name === null) return null
-    const adapter = this.#adapters.get(name)
+    const adapter = this.#find(name)
     if (adapter === undefined && name === this.#options.baseName) return null
     if (adapter === undefined)
       throw errors.adapterNotFound(name, [...this.#adapters.keys(), this.#options.baseName].toSorted())

@@ -45,6 +45,8 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly requestTimeoutMs?: number
   /** What is said of the ranks of adapters, by name; comes before what they say themselves. */
   readonly policies?: Readonly<Record<string, RankPolicy>>
+  /** `name@digest` by name: adapters that stay at one version. */
+  readonly pins?: ReadonlyMap<string, string>
   /** Canary, cap under pressure and shadow evaluation; none by default. */
   readonly selection?: LiveSelection
 }
@@ -87,6 +89,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       baseName: options.base.name,
       preferred: options.defaultAdapter ?? null,
       policies: options.policies,
+      pins: options.pins,
       check: (adapter) => this.#exclusively(() => host.check(adapter)),
       events: this,
     })

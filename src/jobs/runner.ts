@@ -1,12 +1,13 @@
 /** One attempt at a job: training in a process of its own, measuring, the gate, and publication. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Adapter } from '../dylora/adapter.ts'
 import { adapterFiles, readAdapter } from '../dylora/adapter-directory.ts'
-import { exists, publishDirectory } from '../dylora/publish.ts'
+import { exists } from '../dylora/publish.ts'
+import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 import { gateRefusal } from './gate.ts'
 import { type JobSpec, settingFlags } from './job.ts'
 import type { Claim, JobQueue } from './job-queue.ts'
@@ -15,7 +16,7 @@ export interface RunnerOptions {
   readonly queue: JobQueue
   /** The same directory for the server and for every worker. */
   readonly jobsDirectory: string
-  readonly adaptersDirectory: string
+  readonly store: AdapterStore
   readonly basesDirectory: string
   /** The base of a job that names none; undefined is the only one that there is. */
   readonly defaultBase: string | undefined
@@ -156,19 +157,20 @@ function eventOf(line: string): { type: string; data: Record<string, unknown> } 
   }
 }
 
-async function publish(claim: Claim, { queue, jobsDirectory, adaptersDirectory }: RunnerOptions): Promise<void> {
+async function publish(claim: Claim, { queue, jobsDirectory, store }: RunnerOptions): Promise<void> {
   const { staged } = jobPlaces(jobsDirectory, claim.id)
-  const out = join(adaptersDirectory, claim.spec.adapter)
   const adapter = await readAdapter(staged)
-  const refusal = gateRefusal(claim.spec.gate, adapter, await current(out))
+  const refusal = gateRefusal(claim.spec.gate, adapter, await current(store, claim.spec.adapter))
   if (refusal !== null) return queue.finish(claim, 'refused', refusal)
   // The attempt of a worker that was only thought dead ends here.
   if (!(await queue.beginPublishing(claim))) return
-  await publishDirectory(out, (temporary) => cp(staged, temporary, { recursive: true }))
+  await store.publish(claim.spec.adapter, staged)
   await queue.finish(claim, 'succeeded', null, adapter.digest)
 }
 
 /** What would be replaced; null where there is nothing that serves. */
-async function current(directory: string): Promise<Adapter | null> {
+async function current(store: AdapterStore, name: string): Promise<Adapter | null> {
+  if ((await store.stateOf(name)) === null) return null
+  const directory = await store.fetch(name)
   return readAdapter(directory).catch(() => null)
 }

@@ -1068,6 +1068,7 @@ export interface components {
             };
         };
         Adapter: {
+            /** @description Its name; `name@digest` for a version beside the one that was published last */
             id: string;
             /** @enum {string} */
             state: "serving" | "refused";
@@ -1075,6 +1076,8 @@ export interface components {
             reason: string | null;
             /** @description Does it answer requests that name no adapter */
             is_default: boolean;
+            /** @description The version that this name stands for, whatever is published: `name@digest` */
+            pinned_to: string | null;
             digest: string | null;
             base_model: string | null;
             base_digest: string | null;

@@ -47,10 +47,14 @@ const Rank = z
 
 export const AdapterDescription = z
   .object({
-    id: z.string(),
+    id: z.string().describe('Its name; `name@digest` for a version beside the one that was published last'),
     state: z.enum(['serving', 'refused']),
     reason: z.string().nullable().describe('Why its directory, or the newest version in it, was refused'),
     is_default: z.boolean().describe('Does it answer requests that name no adapter'),
+    pinned_to: z
+      .string()
+      .nullable()
+      .describe('The version that this name stands for, whatever is published: `name@digest`'),
     digest: z.string().nullable(),
     base_model: z.string().nullable(),
     base_digest: z.string().nullable(),
@@ -102,7 +106,7 @@ export function describeAdapter(view: AdapterView, id: string, detail: Detail): 
 
 function describe(
   { engine, latency }: AdapterView,
-  { name, state, reason, adapter, policy }: RegistryEntry,
+  { name, state, reason, adapter, policy, pinnedTo }: RegistryEntry,
   { ranks, minQuality }: Detail,
 ): AdapterDescription {
   return {
@@ -110,6 +114,7 @@ function describe(
     state,
     reason,
     is_default: engine.registry.defaultAdapter === name,
+    pinned_to: pinnedTo,
     digest: adapter?.digest ?? null,
     base_model: adapter?.baseModel ?? null,
     base_digest: adapter?.baseDigest ?? null,

@@ -1,7 +1,5 @@
-/** Keeps the engine's adapters equal to a directory: found at start and when they appear, change or vanish. */
-import { type FSWatcher, watch } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+/** Keeps the engine's adapters equal to a store: found at start and when they appear, change or vanish. */
+import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 
 /** What is done with what is found; every call is finished before the next begins. */
 export interface AdapterSink<T> {
@@ -15,17 +13,17 @@ export interface AdapterSink<T> {
 }
 
 export interface AdapterWatcherOptions<T> {
-  readonly directory: string
+  readonly store: AdapterStore
   readonly sink: AdapterSink<T>
-  /** What goes wrong around the directory itself. */
+  /** What goes wrong around the store itself. */
   readonly warn: (error: unknown, message: string) => void
-  /** A directory is read once it has not changed for so long: a plain copy takes its time. */
+  /** An adapter is read once it has not changed for so long: a plain copy takes its time. */
   readonly settleMs?: number
-  /** Looks without being told: inside the directories, and on file systems that do not tell. */
+  /** Looks without being told so often: by default as often as is good for the store. */
   readonly rescanMs?: number
 }
 
-/** A directory as it was seen, and since when it looks like that. */
+/** An adapter as it was seen, and since when it looks like that. */
 interface Sighting {
   readonly fingerprint: string
   readonly since: number
@@ -37,14 +35,14 @@ export class AdapterWatcher<T> {
   readonly #settled = new Map<string, string>()
   /** What looks different and may still be changing, by name. */
   readonly #changing = new Map<string, Sighting>()
-  #watcher: FSWatcher | null = null
+  #unwatch: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
   #rescan: NodeJS.Timeout | null = null
   #looking: Promise<void> = Promise.resolve()
   #closed = false
 
   constructor(options: AdapterWatcherOptions<T>) {
-    this.#options = { settleMs: 300, rescanMs: 2000, ...options }
+    this.#options = { settleMs: 300, rescanMs: options.store.lookEveryMs, ...options }
   }
 
   /** Reads everything that is there at once, then watches. */
@@ -65,24 +63,17 @@ export class AdapterWatcher<T> {
     this.#closed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#rescan !== null) clearInterval(this.#rescan)
-    this.#watcher?.close()
+    this.#unwatch?.()
     await this.#looking
   }
 
-  /** The root tells of directories that come and go; what changes inside one is found by looking. */
   #listen(): void {
-    if (this.#watcher !== null) return
-    try {
-      this.#watcher = watch(this.#options.directory, () => this.#lookSoon())
-      this.#watcher.on('error', () => this.#deafen())
-    } catch {
-      // It is not there yet, or this file system does not tell.
-    }
-  }
-
-  #deafen(): void {
-    this.#watcher?.close()
-    this.#watcher = null
+    this.#unwatch ??= this.#options.store.watch(
+      () => this.#lookSoon(),
+      () => {
+        this.#unwatch = null
+      },
+    )
   }
 
   #lookSoon(): void {
@@ -105,7 +96,7 @@ export class AdapterWatcher<T> {
   }
 
   async #reconcile(settleMs: number): Promise<void> {
-    const seen = await fingerprints(this.#options.directory)
+    const seen = await this.#options.store.list()
     for (const name of new Set([...seen.keys(), ...this.#settled.keys(), ...this.#changing.keys()])) {
       if (this.#closed) return
       const fingerprint = seen.get(name) ?? absent
@@ -125,7 +116,7 @@ export class AdapterWatcher<T> {
   }
 
   async #settle(name: string, fingerprint: string): Promise<void> {
-    const { directory, sink } = this.#options
+    const { store, sink } = this.#options
     this.#changing.delete(name)
     if (fingerprint === absent) {
       this.#settled.delete(name)
@@ -133,7 +124,13 @@ export class AdapterWatcher<T> {
       return
     }
     this.#settled.set(name, fingerprint)
-    const read = await sink.read(join(directory, name)).then(
+    const directory = await store.fetch(name).catch((error: unknown) => {
+      this.#options.warn(error, `fetching adapter '${name}' failed`)
+      return null
+    })
+    // Nothing is known of it but that it could not be had: the next look tries again.
+    if (directory === null) return void this.#settled.set(name, unread)
+    const read = await sink.read(directory).then(
       (adapter) => ({ adapter }),
       (error: unknown) => ({ error }),
     )
@@ -143,52 +140,13 @@ export class AdapterWatcher<T> {
 
   /** What changed while it was being read is not judged: it was still being copied. */
   async #refuse(name: string, fingerprint: string, error: unknown): Promise<void> {
-    const { directory, sink } = this.#options
-    if ((await fingerprintOf(join(directory, name))) === fingerprint) return sink.refuse(name, error)
+    const { store, sink } = this.#options
+    if ((await store.stateOf(name)) === fingerprint) return sink.refuse(name, error)
     this.#settled.set(name, unread)
     this.#lookSoon()
   }
 }
 
-/** No directory looks like these. */
+/** No adapter looks like these. */
 const absent = 'absent'
 const unread = 'unread'
-
-/** Every adapter directory with what tells a change of it; a root that is not there holds none. */
-async function fingerprints(root: string): Promise<Map<string, string>> {
-  const names = (await readdir(root).catch(nothingThere)).filter((name) => !name.startsWith('.'))
-  const found = await Promise.all(names.map(async (name) => [name, await fingerprintOf(join(root, name))] as const))
-  return new Map(found.filter(([, fingerprint]) => fingerprint !== absent))
-}
-
-/** Inode, size and times of each file: a copy, an overwrite and a rename each change it. */
-async function fingerprintOf(directory: string): Promise<string> {
-  try {
-    const files = await readdir(directory).catch(nothingThere)
-    const facts = await Promise.all(files.sort().map((file) => factsOf(join(directory, file), file)))
-    const present = facts.filter((fact) => fact !== null)
-    return present.length > 0 ? present.join('\n') : absent
-  } catch (error) {
-    // One directory that may not be read keeps nobody else out; reading it will say why.
-    return `unreadable: ${String(error)}`
-  }
-}
-
-async function factsOf(path: string, name: string): Promise<string | null> {
-  try {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(path)
-    return `${name} ${ino} ${size} ${mtimeMs} ${ctimeMs}`
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return null
-    throw error
-  }
-}
-
-/** Gone, or never a directory. */
-function nothingThere(error: unknown): string[] {
-  if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) return []
-  throw error
-}
-
-const hasErrno = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Adapter } from '../dylora/adapter.ts'
 import { readAdapter } from '../dylora/adapter-directory.ts'
 import { DyloraError } from '../errors.ts'
-import type { AdapterRegistry, RegistryEntry } from '../inference/adapter-registry.ts'
+import type { AdapterRegistry } from '../inference/adapter-registry.ts'
 import type { AdapterSink } from './adapter-watcher.ts'
 
 export type AdapterLog = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
@@ -17,7 +17,7 @@ export function registrySink(registry: AdapterRegistry, log: AdapterLog): Adapte
   return {
     read: readAdapter,
     async take(name, adapter) {
-      if (isServed(registry.get(name), adapter)) return
+      if (registry.get(name)?.reason === null && isSame(registry.added(name), adapter)) return
       try {
         await registry.add(adapter)
         log.info({ adapter: name, digest: adapter.digest, ranks: adapter.ranks.length }, 'adapter serves')
@@ -36,8 +36,6 @@ export function registrySink(registry: AdapterRegistry, log: AdapterLog): Adapte
   }
 }
 
-/** Is it what serves, down to its curve and policy? A good version that came back under a bad one clears the refusal first. */
-const isServed = (entry: RegistryEntry | undefined, { digest, quality, policy }: Adapter): boolean =>
-  entry?.adapter?.digest === digest &&
-  entry.reason === null &&
-  isDeepStrictEqual([entry.adapter.quality, entry.adapter.policy], [quality, policy])
+/** Down to its curve and policy. A good version that came back under a bad one clears the refusal first. */
+const isSame = (added: Adapter | undefined, { digest, quality, policy }: Adapter): boolean =>
+  added?.digest === digest && isDeepStrictEqual([added.quality, added.policy], [quality, policy])

@@ -1,7 +1,6 @@
-/** Adapters that are loaded and unloaded by request: only from inside one directory, whatever the path says. */
-import { realpath } from 'node:fs/promises'
-import { isAbsolute, relative, resolve, sep } from 'node:path'
+/** Adapters that are loaded and unloaded by request: only from inside the store, whatever the path says. */
 import { readAdapter } from '../dylora/adapter-directory.ts'
+import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 import { errors } from '../errors.ts'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
 
@@ -14,8 +13,8 @@ export interface RuntimeAdapters {
 
 type Registry = Pick<AdapterRegistry, 'get' | 'list' | 'add' | 'remove'>
 
-/** What is unloaded comes back when its directory changes, or with the next start. */
-export function runtimeAdapters(registry: Registry, root: string): RuntimeAdapters {
+/** What is unloaded comes back when it changes in the store, or with the next start. */
+export function runtimeAdapters(registry: Registry, store: Pick<AdapterStore, 'locate'>): RuntimeAdapters {
   return {
     async load(name, path, { inPlace }) {
       if (!inPlace && registry.get(name)?.adapter) {
@@ -23,7 +22,7 @@ export function runtimeAdapters(registry: Registry, root: string): RuntimeAdapte
           pointer: '/lora_name',
         })
       }
-      const directory = await insideOf(root, path)
+      const directory = await store.locate(path)
       const adapter = await readAdapter(directory).catch((error: unknown) => {
         throw hiding(error, directory, path)
       })
@@ -35,29 +34,6 @@ export function runtimeAdapters(registry: Registry, root: string): RuntimeAdapte
       registry.remove(name)
     },
   }
-}
-
-/** The real directory; what lies outside and what is not there are refused alike, so that nobody learns which it is. */
-async function insideOf(root: string, path: string): Promise<string> {
-  const refusal = errors.validation('lora_path: expected a directory inside the adapter directory', {
-    pointer: '/lora_path',
-  })
-  const asked = resolve(root, path)
-  // Before the file system is asked anything of a path outside.
-  const hidden = relative(resolve(root), asked)
-    .split(sep)
-    .some((part) => part.startsWith('.'))
-  if (path.includes('\0') || hidden || !isInside(resolve(root), asked)) throw refusal
-  const [realRoot, real] = await Promise.all([realpath(root), realpath(asked)]).catch(() => {
-    throw refusal
-  })
-  if (real === undefined || realRoot === undefined || !isInside(realRoot, real)) throw refusal
-  return real
-}
-
-function isInside(from: string, to: string): boolean {
-  const way = relative(from, to)
-  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
 }
 
 /** The same failure without the place where the directory is. */

@@ -1,6 +1,7 @@
 /** The service over the tiny checkpoint with everything switched on, listening. */
 import { join } from 'node:path'
 import { parseChatTemplate } from '../../src/dylora/chat-template.ts'
+import { directoryStore } from '../../src/dylora/store/directory-store.ts'
 import { runtimeAdapters } from '../../src/server/runtime-adapters.ts'
 import { testApp } from '../fixtures/app.ts'
 
@@ -16,7 +17,14 @@ export async function fuzzedApp(t: Test): Promise<string> {
   // The app needs the engine's registry, which the same call makes.
   const { engine, directory } = await testApp(t, { engine: { maxWaiting: 64, requestTimeoutMs: 20_000 } })
   const { app } = await testApp(t, {
-    app: { engine, chatTemplate, runtimeAdapters: runtimeAdapters(engine.registry, join(directory, 'adapters')) },
+    app: {
+      engine,
+      chatTemplate,
+      runtimeAdapters: runtimeAdapters(
+        engine.registry,
+        directoryStore(join(directory, 'adapters'), { keptVersions: 0, pinned: [] }),
+      ),
+    },
   })
   return app.listen({ port: 0 })
 }

@@ -1,5 +1,6 @@
 /** The engine on a tiny model: sharing a batch changes no answer, and nobody's fault is another's. */
 import t from 'tap'
+import { versionName } from '../../src/dylora/store/versions.ts'
 import type { Engine } from '../../src/inference/engine.ts'
 import {
   type GenerateRequest,
@@ -279,6 +280,34 @@ t.test('a bad version is refused with a reason while the good one serves', async
   t.same(refused, ['adapter_invalid', 'adapter_invalid', 'adapter_invalid'])
   engine.registry.remove('one')
   t.equal(engine.registry.get('one'), undefined)
+})
+
+t.test('versions of an adapter serve side by side, and a pin holds one', async (t) => {
+  const pins = new Map<string, string>()
+  const policies = { e2e: { maxRank: 2 } }
+  const { engine, adapter } = await testEngine(t, { pins, policies })
+  const old = await adapter('e2e', randomAdapter(1))
+  const now = await adapter('e2e', randomAdapter(2))
+  const [oldName, nowName] = [versionName('e2e', old.digest), versionName('e2e', now.digest)]
+  await engine.registry.add(now)
+  await engine.registry.add({ ...old, name: oldName })
+  const servedBy = async (adapterId?: string) =>
+    (await engine.submit(request('a', adapterId === undefined ? {} : { adapterId })).result).adapterDigest
+  t.equal(await servedBy(), now.digest, 'versions of one adapter are one adapter')
+  t.equal(await servedBy('e2e'), now.digest)
+  t.equal(await servedBy(oldName), old.digest)
+  t.equal(await servedBy(`e2e@${old.digest}`), old.digest, 'the whole digest')
+  t.equal(await servedBy(nowName.slice(0, 'e2e@'.length + 8)), now.digest, 'what serves is a version too')
+  for (const none of ['e2e@00000000', 'e2e@', `other@${old.digest}`, `${oldName.slice(0, -6)}`])
+    t.throws(() => engine.submit(request('a', { adapterId: none })), { code: 'adapter_not_found' }, none)
+  t.same(engine.registry.allowedRanks(oldName), engine.registry.allowedRanks('e2e'), 'of one policy')
+  pins.set('e2e', oldName)
+  t.equal(await servedBy('e2e'), old.digest)
+  t.equal(await servedBy(), old.digest)
+  t.equal(await servedBy(nowName), now.digest, 'it can still be asked for')
+  t.match(engine.registry.get('e2e'), { pinnedTo: oldName, adapter: { digest: old.digest } })
+  engine.registry.remove(oldName)
+  t.throws(() => engine.submit(request('a', { adapterId: 'e2e' })), { code: 'adapter_not_found' }, 'no other instead')
 })
 
 t.test('the only adapter is the default, a preferred one comes before', async (t) => {

@@ -147,7 +147,15 @@ const quality = (metric: string, value: number, more: object = {}) => ({
 const none = { count: 0, p50: 0, p90: 0, p99: 0 }
 const adapter = (values: readonly number[], auto: Adapter['auto'], metric = 'bleu', more: object = {}) =>
   ({
-    ...{ id: 'e2e', state: 'serving', reason: null, is_default: true, digest: 'sha256:1', base_model: 'b' },
+    ...{
+      id: 'e2e',
+      state: 'serving',
+      reason: null,
+      is_default: true,
+      pinned_to: null,
+      digest: 'sha256:1',
+      base_model: 'b',
+    },
     ...{ base_digest: 'd', method: 'dylora', max_rank: values.length, lora_alpha: 16, scaling: 'alpha/b' },
     ...{ target_modules: [], auto, policy: {} },
     ranks: values.map((value, i) => ({

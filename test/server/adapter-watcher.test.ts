@@ -2,6 +2,7 @@ import { cp, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'nod
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { directoryStore } from '../../src/dylora/store/directory-store.ts'
 import { type AdapterSink, AdapterWatcher } from '../../src/server/adapter-watcher.ts'
 
 /** Serves whatever `weights` says; a file that does not end with a full stop cannot be read. */
@@ -41,7 +42,7 @@ async function setup(t: Test, files: Record<string, string | Record<string, stri
   const shelf = new Shelf()
   const warnings: unknown[] = []
   const watcher = new AdapterWatcher({
-    directory,
+    store: directoryStore(directory, { keptVersions: 0, pinned: [] }),
     sink: shelf,
     warn: (error) => warnings.push(error),
     settleMs: 60,
@@ -148,7 +149,7 @@ t.test('starts with a directory that is not there yet', async (t) => {
   const { directory, shelf, warnings } = await setup(t)
   const missing = join(directory, 'later')
   const watcher = new AdapterWatcher({
-    directory: missing,
+    store: directoryStore(missing, { keptVersions: 0, pinned: [] }),
     sink: shelf,
     warn: (error) => warnings.push(error),
     settleMs: 60,

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { writeAdapter } from '../../src/dylora/adapter-directory.ts'
+import { directoryStore } from '../../src/dylora/store/directory-store.ts'
 import { AdapterWatcher } from '../../src/server/adapter-watcher.ts'
 import { registrySink } from '../../src/server/registry-sink.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
@@ -15,7 +16,7 @@ async function setup(t: Test) {
   const tested = await testApp(t)
   const directory = join(tested.directory, 'adapters')
   const watcher = new AdapterWatcher({
-    directory,
+    store: directoryStore(directory, { keptVersions: 0, pinned: [] }),
     sink: registrySink(tested.engine.registry, pino({ level: 'silent' })),
     warn: (error) => t.fail(String(error)),
     settleMs: 60,

@@ -1,6 +1,7 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { directoryStore } from '../../../src/dylora/store/directory-store.ts'
 import { runtimeAdapters } from '../../../src/server/runtime-adapters.ts'
 import { randomAdapter } from '../../fixtures/adapters.ts'
 import { inputs, testApp } from '../../fixtures/app.ts'
@@ -9,7 +10,10 @@ const { app, adapter, directory, engine, post } = await testApp(t, {})
 const root = join(directory, 'adapters')
 
 const { post: admin } = await testApp(t, {
-  app: { engine, runtimeAdapters: runtimeAdapters(engine.registry, root) },
+  app: {
+    engine,
+    runtimeAdapters: runtimeAdapters(engine.registry, directoryStore(root, { keptVersions: 0, pinned: [] })),
+  },
 })
 await adapter('third', randomAdapter(3, 4))
 const load = (lora_name: unknown, lora_path: unknown, more = {}) =>
