@@ -15,7 +15,7 @@ const layers = {
 /** Only these folders may import these packages. */
 const doors = [
   { name: 'only-onnx-speaks-to-the-runtime', folder: 'onnx', packages: 'onnxruntime-(node|common)|koffi|@bufbuild' },
-  { name: 'only-dylora-speaks-to-buckets', folder: 'dylora', packages: '@aws-sdk' },
+  { name: 'only-dylora-fetches-models', folder: 'dylora', packages: '@aws-sdk|@huggingface/hub' },
   { name: 'only-jobs-speaks-to-the-queue', folder: 'jobs', packages: 'pg|pg-boss|@electric-sql' },
   { name: 'only-server-speaks-http', folder: 'server', packages: '@?fastify|prom-client' },
   { name: 'only-page-speaks-to-the-browser', folder: 'page', packages: 'preact|uplot|vite' },

@@ -1,6 +1,7 @@
 /** The environment, checked once: every setting with its default and meaning, and all mistakes reported together. */
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { type HubId, parseHubId } from './dylora/hub/hub-id.ts'
 import { parseVersion } from './dylora/store/versions.ts'
 import { errors } from './errors.ts'
 
@@ -49,6 +50,24 @@ function pinsOf(text: string, context: z.RefinementCtx): ReadonlyMap<string, str
   return new Map(found)
 }
 
+/** `e2e=org/name@revision`, separated by commas. */
+function hubAdaptersOf(text: string, context: z.RefinementCtx): ReadonlyMap<string, HubId> {
+  const found = new Map<string, HubId>()
+  for (const entry of text.split(',')) {
+    const [, name = '', id = ''] = /^\s*([^=\s]+)=(\S+)\s*$/.exec(entry) ?? []
+    const hubId = parseHubId(id)
+    if (!/^[A-Za-z0-9][\w.-]*$/.test(name) || hubId === null || found.has(name)) {
+      context.addIssue({
+        code: 'custom',
+        message: 'expected one <name>=<org>/<repository>[@revision] for each adapter',
+      })
+      return z.NEVER
+    }
+    found.set(name, hubId)
+  }
+  return found
+}
+
 const RankPolicies = z.record(
   z.string(),
   z
@@ -94,7 +113,9 @@ const Environment = z.object({
     .default(0)
     .describe('Requests of one key (or address) in a minute; 0 is no limit'),
   KEY_CONCURRENCY: wholeNumber(0, 1e6).default(0).describe('Requests of one key (or address) at once; 0 is no limit'),
-  BASE_MODEL: text().optional().describe('Base model directory; by default the only one in models/base'),
+  BASE_MODEL: text()
+    .optional()
+    .describe('Base model directory, or hub id org/name@revision; by default the only one in models/base'),
   CHAT_TEMPLATE: text()
     .optional()
     .describe('Jinja file that makes a prompt of chat messages; by default the one that the base model has'),
@@ -112,6 +133,12 @@ const Environment = z.object({
     .optional()
     .describe("Address of an S3-compatible service that is not Amazon's; credentials are those of the AWS environment"),
   S3_REGION: text().optional().describe('Region of the bucket; by default that of the AWS environment'),
+  HUB_ADAPTERS: text()
+    .transform(hubAdaptersOf)
+    .optional()
+    .describe('Adapters put into the store from the hub at the start: name=org/name@revision, separated by commas'),
+  HF_TOKEN: text().optional().describe('Token for what is not public on the hub'),
+  HF_ENDPOINT: text().optional().describe('Address of another hub than https://huggingface.co'),
   CACHE_DIR: text().default(bundled.cache).describe('Where copies of what is elsewhere are kept'),
   DEFAULT_ADAPTER: text()
     .optional()

@@ -35,6 +35,19 @@ t.test('reads a device for each worker', async (t) => {
     t.throws(() => loadConfig({ JOB_DEVICE_IDS }), { message: /JOB_DEVICE_IDS: expected ids of devices/ })
 })
 
+t.test('reads adapters of the hub, and refuses what could name none', async (t) => {
+  const { HUB_ADAPTERS } = loadConfig({ HUB_ADAPTERS: 'e2e=org/e2e@v1.0, b=o/n' })
+  t.same(
+    [...(HUB_ADAPTERS ?? [])],
+    [
+      ['e2e', { repository: 'org/e2e', revision: 'v1.0' }],
+      ['b', { repository: 'o/n', revision: 'main' }],
+    ],
+  )
+  for (const HUB_ADAPTERS of ['org/e2e', 'e2e=org', 'a=o/n,a=o/m', '../a=o/n', 'a=o/../n', 'a=o/n@', 'a=o/n,'])
+    t.throws(() => loadConfig({ HUB_ADAPTERS }), { message: /HUB_ADAPTERS: expected one <name>=<org>/ }, HUB_ADAPTERS)
+})
+
 t.test('refuses numbers that are not plain whole numbers', async (t) => {
   for (const PORT of ['0x10', '-1', ' 80', '80.5', '65536', 'Infinity', '9'.repeat(30)]) {
     t.throws(() => loadConfig({ PORT }), { code: 'configuration_invalid' }, PORT)
@@ -70,7 +83,7 @@ t.test('ignores variables that are not its own', async (t) => {
 
 t.test('lists every setting with a description, for the README', async (t) => {
   const table = settings()
-  t.equal(table.length, Object.keys(loadConfig({})).length + 18, 'optional settings are listed too')
+  t.equal(table.length, Object.keys(loadConfig({})).length + 21, 'optional settings are listed too')
   for (const { name, description } of table) t.ok(description.length > 10, name)
   t.match(
     table.find(({ name }) => name === 'ADAPTERS_DIR'),

@@ -1,5 +1,6 @@
 /** `dylora import`: a Hugging Face checkpoint becomes a base model, a LoRA trained elsewhere an adapter. */
 import { parseArgs } from 'node:util'
+import { loadConfig } from '../config.ts'
 import { type TargetModule, targetModules } from '../dylora/adapter.ts'
 import { readBaseModel } from '../dylora/base-model.ts'
 import { importCheckpoint } from '../dylora/import.ts'
@@ -12,13 +13,14 @@ import {
   quantizationFormats,
 } from '../dylora/quantization.ts'
 import { errors } from '../errors.ts'
+import { sourceDirectory } from './hub.ts'
 
-const usage = `Usage: dylora import <checkpoint directory> --out <base directory> [--quantize int8|int4 [--block-size 32]]
-       dylora import --lora <directory or file> --base <base directory> --out <adapter directory> [options]
+const usage = `Usage: dylora import <checkpoint directory or hub id> --out <base directory> [--quantize int8|int4 [--block-size 32]]
+       dylora import --lora <directory, file or hub id> --base <base directory> --out <adapter directory> [options]
 
 The first reads a Hugging Face GPT-2 checkpoint (config.json, *.safetensors, tokenizer.json) and writes a base model. An
 ONNX export (model.onnx in place of safetensors, as Optimum writes it) gives its weights too, unless it was optimised or
-quantised.
+quantised. A hub id is org/name or org/name@revision: its files are fetched once, into CACHE_DIR (HF_TOKEN, HF_ENDPOINT).
 
   --quantize        store the matrices of layers and head in 8 or 4 bits; adapters of the float32 base fit it
   --block-size      inputs that share a scale: 32, 64 or 128 (32)
@@ -59,10 +61,14 @@ export async function run(args: string[]): Promise<number> {
   const [source, ...rest] = positionals
   if (source === undefined || rest.length > 0 || !values.out) throw errors.validation(usage)
   const quantization = quantizationOf(values)
-  const { base, notes } = await importCheckpoint(source, values.out, quantization)
+  const directory = await here(source, 'base')
+  const { base, notes } = await importCheckpoint(directory, values.out, quantization)
   const stored = quantization === undefined ? '' : ` in ${formatName(quantization)}`
   return tell(...notes, `Imported ${source} to ${base.directory}${stored} (${base.digest})`)
 }
+
+const here = (source: string, kind: 'base' | 'adapter'): Promise<string> =>
+  sourceDirectory(source, kind, loadConfig(process.env), (line) => console.log(line))
 
 function quantizationOf({ quantize, 'block-size': blockSize = '32' }: Values): Quantization | undefined {
   if (quantize === undefined) return undefined
@@ -84,7 +90,7 @@ async function runLora(values: Values, positionals: readonly string[]): Promise<
     targetModules: values['target-modules'] === undefined ? undefined : modulesOf(values['target-modules']),
   }
   const prompt = { prefix: tokenIds(values, 'prompt-prefix'), suffix: tokenIds(values, 'prompt-suffix') }
-  const adapter = await importLora(lora, await readBaseModel(base), out, { loralib, prompt })
+  const adapter = await importLora(await here(lora, 'adapter'), await readBaseModel(base), out, { loralib, prompt })
   const { ranks, targetModules: modules, digest } = adapter
   return tell(`Imported ${lora} to ${out}: rank ${ranks.join(', ')} of ${modules.join(', ')} (${digest})`)
 }

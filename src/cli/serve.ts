@@ -22,6 +22,7 @@ import { startWatchdog } from '../server/watchdog.ts'
 import { adapterStore } from './adapter-store.ts'
 import { baseDirectory } from './base-directory.ts'
 import { type DeviceChoice, onDevice } from './device.ts'
+import { publishHubAdapters, withBaseHere } from './hub.ts'
 import { openKeyRing } from './key-ring.ts'
 import { packageVersion } from './package-version.ts'
 
@@ -62,12 +63,13 @@ function help(): string {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-async function serve(config: Config, environment: Environment): Promise<void> {
-  const log = pino({ level: config.LOG_LEVEL, redact: ['req.headers.authorization'] })
+async function serve(settings: Config, environment: Environment): Promise<void> {
+  const log = pino({ level: settings.LOG_LEVEL, redact: ['req.headers.authorization'] })
   // Before the model is loaded: what is not allowed to start says so at once.
-  const ring = await openKeyRing(config, log)
+  const ring = await openKeyRing(settings, log)
+  const config = await withBaseHere(settings, (line) => log.info(line))
   const store = await adapterStore(config)
-  const { engine, info, chatTemplate } = await startEngine(config, log)
+  const { engine, info, chatTemplate, base } = await startEngine(config, log)
   let notReady: string | null = 'The adapters are being loaded'
   const jobs = jobService(config, environment, log)
   const app = await buildApp({
@@ -112,6 +114,10 @@ async function serve(config: Config, environment: Environment): Promise<void> {
   }
   stopOnSignal(stop, config.SHUTDOWN_TIMEOUT * 1000, log)
   try {
+    await publishHubAdapters(config, base, store, {
+      tell: (line) => log.info(line),
+      refuse: (error, adapter) => log.error({ err: error, adapter }, 'an adapter of the hub could not be taken'),
+    })
     await found(watcher, store)
     const { defaultAdapter } = engine.registry
     if (config.DEFAULT_ADAPTER !== undefined && defaultAdapter !== config.DEFAULT_ADAPTER) {
@@ -152,6 +158,7 @@ interface Started {
   readonly engine: Engine
   readonly info: ServiceInfo
   readonly chatTemplate: ChatTemplate | null
+  readonly base: BaseModel
 }
 
 async function startEngine(config: Config, log: Logger): Promise<Started> {
@@ -165,7 +172,7 @@ async function startEngine(config: Config, log: Logger): Promise<Started> {
   const { kind: device, reason, failure } = choice
   const cuda = failure instanceof Error ? failure.message : undefined
   log.info({ base: base.name, digest: base.digest, device, reason, cuda }, 'base model loaded')
-  return { engine, info: serviceInfo(config, base, choice), chatTemplate }
+  return { engine, info: serviceInfo(config, base, choice), chatTemplate, base }
 }
 
 /** The engine's options by the environment's names; what is not set is the engine's to decide. */

@@ -10,6 +10,7 @@ import { openPostgres } from '../jobs/database.ts'
 import { JobQueue } from '../jobs/job-queue.ts'
 import { runJob } from '../jobs/runner.ts'
 import { adapterStore } from './adapter-store.ts'
+import { withBaseHere } from './hub.ts'
 
 const usage = `Usage: DATABASE_URL=postgres://... dylora worker
 
@@ -29,13 +30,14 @@ export async function run(args: string[]): Promise<number> {
     console.log(usage)
     return 0
   }
-  const config = loadConfig(process.env)
-  const log = pino({ level: config.LOG_LEVEL })
-  if (config.DATABASE_URL === undefined && process.send === undefined) {
+  const settings = loadConfig(process.env)
+  const log = pino({ level: settings.LOG_LEVEL })
+  if (settings.DATABASE_URL === undefined && process.send === undefined) {
     throw errors.configurationInvalid([
       'DATABASE_URL: expected the address of the queue; without one the server starts its own workers',
     ])
   }
+  const config = await withBaseHere(settings, (line) => log.info(line))
   const store = await adapterStore(config)
   const database = config.DATABASE_URL === undefined ? parentDatabase() : openPostgres(config.DATABASE_URL)
   const queue = await opened(() =>

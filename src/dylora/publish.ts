@@ -10,9 +10,14 @@ const abandonedAfterMs = 3_600_000
 /** Directories being written by this process: not leftovers, though its id is in their names. */
 const inProgress = new Set<string>()
 
-/** Writes a file atomically: readers see the old content or the new. `write` gets an open handle. */
+/**
+ * Writes a file atomically: readers see the old content or the new. `write` gets an open handle. What killed writers of
+ * the same file left behind is cleaned up first.
+ */
 export async function publishFile(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
-  const temporary = siblingOf(path, 'writing')
+  await removeLeftovers(resolve(path))
+  const temporary = siblingOf(resolve(path), 'writing')
+  inProgress.add(temporary)
   try {
     const handle = await open(temporary, 'wx')
     try {
@@ -26,6 +31,8 @@ export async function publishFile(path: string, write: (handle: FileHandle) => P
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  } finally {
+    inProgress.delete(temporary)
   }
 }
 
