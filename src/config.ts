@@ -183,6 +183,12 @@ const Environment = z.object({
   JOB_WORKERS: wholeNumber(1, 64).default(1).describe('Worker processes that the server starts for the embedded queue'),
   JOB_DATA_LIMIT: wholeNumber(1024, 1e12).default(67108864).describe('Bytes of one uploaded file of a job'),
   JOB_MAX_QUEUED: wholeNumber(1, 1e6).default(100).describe('Jobs that may wait or run; one more is answered with 429'),
+  JOB_RETENTION: seconds(1e9)
+    .default(604800)
+    .describe('Seconds for which data, checkpoints and events of an ended job are kept, so that it can be tried again'),
+  JOB_RETENTION_JOBS: wholeNumber(0, 1e6)
+    .default(1000)
+    .describe('Ended jobs of which these are kept, the last that ended'),
   DATASETS_DIR: text()
     .optional()
     .describe('Directory of data sets that jobs may name: <name>/train.jsonl and valid.jsonl'),

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'job_not_found'
   | 'conflict'
   | 'too_large'
+  | 'storage_full'
   | 'unauthorized'
   | 'forbidden'
   | 'overloaded'
@@ -76,6 +77,7 @@ export const errors = {
   jobNotFound: (job: string) => new DyloraError('job_not_found', `There is no job ${job}`, { job }),
   conflict: (message: string) => new DyloraError('conflict', message),
   tooLarge: (message: string) => new DyloraError('too_large', message),
+  storageFull: (message: string) => new DyloraError('storage_full', message),
   unauthorized: (message: string) => new DyloraError('unauthorized', message),
   forbidden: (message: string) => new DyloraError('forbidden', message),
   overloaded: (message: string, facts?: ErrorFacts) => new DyloraError('overloaded', message, facts),

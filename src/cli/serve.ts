@@ -23,6 +23,7 @@ import { adapterStore } from './adapter-store.ts'
 import { baseDirectory } from './base-directory.ts'
 import { type DeviceChoice, onDevice } from './device.ts'
 import { publishHubAdapters, withBaseHere } from './hub.ts'
+import { jobBases } from './job-bases.ts'
 import { openKeyRing } from './key-ring.ts'
 import { packageVersion } from './package-version.ts'
 
@@ -146,6 +147,8 @@ const jobService = (config: Config, environment: Environment, log: Logger): JobS
     datasetsDirectory: config.DATASETS_DIR,
     dataLimitBytes: config.JOB_DATA_LIMIT,
     maxQueued: config.JOB_MAX_QUEUED,
+    retention: { seconds: config.JOB_RETENTION, jobs: config.JOB_RETENTION_JOBS },
+    bases: jobBases(config),
     workers: config.JOB_WORKERS,
     deviceIds: config.JOB_DEVICE_IDS ?? [],
     // A worker answers nobody, so it is told no keys.

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { targetModules } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
 import type { EvaluatedMetric } from '../evaluation/evaluate.ts'
-import { type RecipeName, recipes, TrainingSettings } from '../training/settings.ts'
+import { movesTooMany, type RecipeName, recipes, TrainingSettings } from '../training/settings.ts'
 import { defaultMetrics, parseMetrics } from './metric-option.ts'
 
 export interface TrainOptions {
@@ -49,7 +49,7 @@ const ownOptions = {
   metrics: `Of these measurements; the first is what rank=auto reads (${defaultMetrics.join(',')})`,
 } as const
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 /** Option name -> name of the setting. */
 const settingNames: Readonly<Record<string, string>> = Object.fromEntries(
@@ -159,7 +159,7 @@ function parseSettings(given: Given): TrainingSettings {
     const [issue] = parsed.error.issues
     throw errors.validation(`--${kebab(String(issue?.path[0]))}: ${issue?.message}`)
   }
-  if (parsed.data.rankPer === 'example' && parsed.data.update === 'frozen') {
+  if (movesTooMany(parsed.data)) {
     throw errors.validation('--update frozen moves one row a step and needs --rank-per batch, as in --recipe paper')
   }
   return parsed.data

@@ -1,6 +1,6 @@
 /** `dylora train`: the worker's whole job in one process, from a data file to an adapter (or a base model) on disk. */
 import { readFile } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, join } from 'node:path'
 import type { QualityPoint } from '../dylora/adapter.ts'
 import { type AdapterContent, writeAdapter } from '../dylora/adapter-directory.ts'
 import { type BaseModel, baseFiles, readBaseModel } from '../dylora/base-model.ts'
@@ -11,8 +11,10 @@ import { errors } from '../errors.ts'
 import { lossPoint } from '../evaluation/curve.ts'
 import type { EvaluationSet } from '../evaluation/evaluate.ts'
 import type { ExecutionOptions } from '../onnx/session.ts'
+import { checkpointPath } from '../training/checkpoint.ts'
 import { type Dataset, type EncodingOptions, readDataset } from '../training/data.ts'
 import { EarlyStopping } from '../training/early-stopping.ts'
+import { misfits } from '../training/fit.ts'
 import type { Learner } from '../training/learner.ts'
 import { Progress, type ProgressOutput } from '../training/progress.ts'
 import type { TrainingSettings } from '../training/settings.ts'
@@ -20,7 +22,7 @@ import { discardCheckpoint, type TrainingRun, totalSteps, train } from '../train
 import { type RankLoss, trainedRanks, Validation } from '../training/validation.ts'
 import { onDevice, tryDevice } from './device.ts'
 import { measureTrained, readEvaluationSets } from './train-evaluation.ts'
-import { parseTrainOptions, type TrainOptions, trainHelp } from './train-options.ts'
+import { kebab, parseTrainOptions, type TrainOptions, trainHelp } from './train-options.ts'
 
 const output: ProgressOutput = {
   isTTY: process.stdout.isTTY ?? false,
@@ -124,17 +126,11 @@ function earlyStopping(
   return new EarlyStopping({ every, patience, digest, measure })
 }
 
-/** Beside the result, under a name that is no adapter's. */
-function checkpointPath(out: string): string {
-  return join(dirname(resolve(out)), `.${basename(resolve(out))}.checkpoint`, 'checkpoint.safetensors')
-}
-
 function settingsFor(settings: TrainingSettings, base: BaseModel): TrainingSettings {
   const { positions } = base.config
   const maxLength = settings.maxLength ?? positions
-  // The last token is predicted, never fed.
-  if (maxLength > positions + 1)
-    throw errors.validation(`--max-length: expected at most ${positions + 1}, got ${maxLength}`)
+  const [misfit] = misfits(settings, base)
+  if (misfit !== undefined) throw errors.validation(`--${kebab(misfit.setting)}: ${misfit.message}`)
   return { ...settings, maxLength }
 }
 

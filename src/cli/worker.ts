@@ -1,9 +1,8 @@
 /** `dylora worker`: takes training jobs from the queue and runs each in a process of its own. */
 import { hostname } from 'node:os'
-import { basename, dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
-import { bundled, loadConfig } from '../config.ts'
+import { loadConfig } from '../config.ts'
 import { errors } from '../errors.ts'
 import { parentDatabase } from '../jobs/channel.ts'
 import { openPostgres } from '../jobs/database.ts'
@@ -11,6 +10,7 @@ import { JobQueue } from '../jobs/job-queue.ts'
 import { runJob } from '../jobs/runner.ts'
 import { adapterStore } from './adapter-store.ts'
 import { withBaseHere } from './hub.ts'
+import { jobBases } from './job-bases.ts'
 
 const usage = `Usage: DATABASE_URL=postgres://... dylora worker
 
@@ -56,8 +56,7 @@ export async function run(args: string[]): Promise<number> {
       queue,
       jobsDirectory: config.JOBS_DIR,
       store,
-      basesDirectory: config.BASE_MODEL === undefined ? bundled.bases : dirname(resolve(config.BASE_MODEL)),
-      defaultBase: config.BASE_MODEL === undefined ? undefined : basename(resolve(config.BASE_MODEL)),
+      ...jobBases(config),
       command: ownCommand(),
       environment: process.env,
       device: config.DEVICE,

@@ -14,7 +14,8 @@ export function serveDatabase(worker: ChildProcess, database: Database): void {
   worker.on('message', async (message: unknown) => {
     if (!isSql(message)) return
     const sql = await answer(message.sql as Call, (text, values) => database.executeSql(text, values))
-    if (worker.connected) worker.send({ sql } satisfies SqlMessage)
+    // One that dies right now takes no answer; without a listener that would end the server.
+    if (worker.connected) worker.send({ sql } satisfies SqlMessage, () => {})
   })
 }
 

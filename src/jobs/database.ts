@@ -1,9 +1,10 @@
 /** Where the queue lives: PostgreSQL by its address, or an embedded one (PGlite) that one thread of the server owns. */
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import pg from 'pg'
 import { errors } from '../errors.ts'
+import { OwnerLease } from './owner-lease.ts'
 
 export type Row = Record<string, unknown>
 
@@ -56,7 +57,10 @@ parentPort.on('message', async ({ id, text, values, close }) => {
  */
 export async function openEmbedded(directory: string): Promise<Database> {
   await mkdir(directory, { recursive: true })
-  const release = await lock(join(directory, 'owner'))
+  // PGlite itself has no lock, and two owners would destroy it.
+  const lease = await OwnerLease.take(join(directory, 'owner'))
+  if (lease === null)
+    throw errors.configurationInvalid(['JOBS_DIR: another server has the queue in it: expected one for each'])
   const [pglite, boss] = ['@electric-sql/pglite', 'pg-boss'].map((name) => import.meta.resolve(name))
   const thread = new Worker(owner, { eval: true, workerData: { directory: join(directory, 'pglite'), pglite, boss } })
   const calls = new Calls((call) => thread.postMessage(call))
@@ -66,44 +70,20 @@ export async function openEmbedded(directory: string): Promise<Database> {
   thread.unref()
   return {
     backend: 'pglite',
-    executeSql: (text, values) => calls.make(text, values),
+    executeSql: async (text, values) => {
+      const state = await lease.state()
+      if (state === 'unsure') throw errors.notReady('JOBS_DIR could not be written for a while')
+      if (state === 'lost') {
+        calls.fail(errors.notReady('Another server has taken the queue in JOBS_DIR'))
+        await thread.terminate()
+      }
+      return calls.make(text, values)
+    },
     close: async () => {
       await calls.make('', undefined, true).catch(() => {})
       await thread.terminate()
-      await release()
+      await lease.release()
     },
-  }
-}
-
-/** PGlite itself has no lock, and two owners would destroy it. */
-async function lock(path: string): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      const handle = await open(path, 'wx')
-      await handle.writeFile(String(process.pid))
-      await handle.close()
-      return () => rm(path, { force: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''))
-    if (isAlive(owner) && owner !== process.pid) {
-      throw errors.configurationInvalid([
-        `JOBS_DIR: process ${owner} has the queue in it: expected one server for each`,
-      ])
-    }
-    // Of a process that was killed.
-    await rm(path, { force: true })
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

@@ -2,40 +2,19 @@
 import { randomUUID } from 'node:crypto'
 import { PgBoss } from 'pg-boss'
 import { errors } from '../errors.ts'
+import { Attempts, type Claim, mostAttempts } from './attempts.ts'
 import type { Database, Row } from './database.ts'
 import type { Job, JobEvent, JobSpec, JobState } from './job.ts'
+import { bucketArray, tables } from './tables.ts'
 
 const queueName = 'train'
 /** A worker that is silent for so long is taken for dead, and its job given to another. */
 const heartbeatSeconds = 10
-/** A job whose workers died so often is what kills them. */
-const mostAttempts = 5
-
-const tables = `
-CREATE SCHEMA IF NOT EXISTS dylora;
-CREATE TABLE IF NOT EXISTS dylora.job (
-  id uuid PRIMARY KEY,
-  number bigserial UNIQUE,
-  queue_id uuid NOT NULL,
-  spec jsonb NOT NULL,
-  state text NOT NULL,
-  reason text,
-  attempt integer NOT NULL DEFAULT 0,
-  worker text,
-  adapter_digest text,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  started_at timestamptz,
-  ended_at timestamptz
-);
-CREATE TABLE IF NOT EXISTS dylora.job_event (
-  id bigserial PRIMARY KEY,
-  job_id uuid NOT NULL REFERENCES dylora.job (id) ON DELETE CASCADE,
-  type text NOT NULL,
-  data jsonb NOT NULL,
-  at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX IF NOT EXISTS job_event_of_job ON dylora.job_event (job_id, id);
-`
+/** How long, and of how many ended jobs at most, files are kept. */
+export interface Retention {
+  readonly seconds: number
+  readonly jobs: number
+}
 
 export interface JobFilter {
   readonly state?: JobState | undefined
@@ -51,22 +30,16 @@ export interface QueueOptions {
   readonly warn: (error: unknown) => void
 }
 
-/** One attempt at a job, as long as it is the current one. */
-export interface Claim {
-  readonly id: string
-  /** Of its entry in the queue: a retry has another, and counts attempts anew. */
-  readonly queueId: string
-  readonly attempt: number
-  readonly spec: JobSpec
-}
-
 export class JobQueue {
   readonly #database: Database
   readonly #boss: PgBoss
+  /** What those who work on jobs say. */
+  readonly attempts: Attempts
 
   private constructor(database: Database, boss: PgBoss) {
     this.#database = database
     this.#boss = boss
+    this.attempts = new Attempts((text, values) => this.#rows(text, values))
   }
 
   static async open(database: Database, { supervise, warn }: QueueOptions): Promise<JobQueue> {
@@ -96,16 +69,16 @@ export class JobQueue {
     return (await this.#database.executeSql(text, values)).rows
   }
 
-  /** Recorded before it is queued: what is recorded is never lost. */
-  async submit(id: string, spec: JobSpec): Promise<Job> {
+  /** Recorded before it is queued: what is recorded is never lost. @throws overloaded where `most` wait or run */
+  async submit(id: string, spec: JobSpec, most: number): Promise<Job> {
     const queueId = randomUUID()
-    await this.#rows('INSERT INTO dylora.job (id, queue_id, spec, state) VALUES ($1, $2, $3, $4)', [
-      id,
-      queueId,
-      JSON.stringify(spec),
-      'queued',
-    ])
-    await this.tell(id, 'state', { state: 'queued' })
+    const [row] = await this.#rows(
+      `INSERT INTO dylora.job (id, queue_id, spec, state)
+       SELECT $1::uuid, $2::uuid, $3::jsonb, 'queued' WHERE dylora.admit($4::integer) RETURNING id`,
+      [id, queueId, JSON.stringify(spec), most],
+    )
+    if (row === undefined) throw tooMany(most)
+    await this.#tell(id, { state: 'queued' })
     try {
       await this.#send(id, queueId, spec)
     } catch (error) {
@@ -156,29 +129,34 @@ export class JobQueue {
   /** @throws job_not_found, and conflict for one that is over */
   async cancel(id: string): Promise<Job> {
     const [row] = await this.#rows(
-      "UPDATE dylora.job SET state = 'cancelled', ended_at = now() WHERE id = $1 AND state IN ('queued', 'running') RETURNING queue_id",
+      `WITH ended AS (
+         UPDATE dylora.job SET state = 'cancelled', ended_at = now()
+         WHERE id = $1 AND state IN ('queued', 'running') RETURNING queue_id, run_seconds
+       ) SELECT queue_id, dylora.observe('duration', 'cancelled', run_seconds, ${bucketArray}) FROM ended`,
       [id],
     )
     if (row === undefined)
       throw errors.conflict(`Job ${id} is ${(await this.get(id)).state}: only a queued or running one can be cancelled`)
     await this.#boss.cancel(queueName, String(row.queue_id))
-    await this.tell(id, 'state', { state: 'cancelled' })
+    await this.#tell(id, { state: 'cancelled' })
     return this.get(id)
   }
 
-  /** Queued again, to go on from its checkpoint. @throws job_not_found, and conflict for one that did not fail */
-  async retry(id: string): Promise<Job> {
+  /**
+   * Queued again, to go on from its checkpoint. Throws `job_not_found`, `conflict` for one that did not fail or whose files
+   * are gone, and `overloaded` where `most` wait or run.
+   */
+  async retry(id: string, most: number): Promise<Job> {
     const queueId = randomUUID()
     const [row] = await this.#rows(
-      `UPDATE dylora.job SET state = 'queued', queue_id = $2, reason = NULL, attempt = 0, ended_at = NULL
-       WHERE id = $1 AND state IN ('failed', 'cancelled', 'refused') RETURNING spec`,
-      [id, queueId],
+      `UPDATE dylora.job SET state = 'queued', queue_id = $2, reason = NULL, attempt = 0, run_seconds = 0, progress = NULL,
+         queued_at = now(), started_at = NULL, ended_at = NULL
+       WHERE id = $1 AND state IN ('failed', 'cancelled', 'refused') AND files = 'kept' AND dylora.admit($3::integer)
+       RETURNING spec`,
+      [id, queueId, most],
     )
-    if (row === undefined)
-      throw errors.conflict(
-        `Job ${id} is ${(await this.get(id)).state}: only one that failed or was cancelled can be tried again`,
-      )
-    await this.tell(id, 'state', { state: 'queued' })
+    if (row === undefined) throw whyNoRetry(await this.get(id), most)
+    await this.#tell(id, { state: 'queued' })
     await this.#send(id, queueId, row.spec as JobSpec)
     return this.get(id)
   }
@@ -194,12 +172,30 @@ export class JobQueue {
     }))
   }
 
-  async tell(id: string, type: string, data: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.#rows('INSERT INTO dylora.job_event (job_id, type, data) VALUES ($1, $2, $3)', [
+  async #tell(id: string, state: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#rows("INSERT INTO dylora.job_event (job_id, type, data) VALUES ($1, 'state', $2)", [
       id,
-      type,
-      JSON.stringify(data),
+      JSON.stringify(state),
     ])
+  }
+
+  /** Ended jobs whose files are no longer kept: marked first, so that none of them is tried again meanwhile. */
+  async expired({ seconds, jobs }: Retention): Promise<string[]> {
+    const over = "state IN ('succeeded', 'refused', 'failed', 'cancelled')"
+    await this.#rows(
+      `UPDATE dylora.job SET files = 'removing' WHERE files = 'kept' AND ${over} AND (
+         ended_at < now() - make_interval(secs => $1::double precision)
+         OR id NOT IN (SELECT id FROM dylora.job WHERE files = 'kept' AND ${over} ORDER BY ended_at DESC LIMIT $2))`,
+      [seconds, jobs],
+    )
+    // Of a server that ended in between, too.
+    return (await this.#rows("SELECT id FROM dylora.job WHERE files = 'removing'")).map(({ id }) => String(id))
+  }
+
+  /** Its files are gone, and so is its story; the record stays. */
+  async forget(id: string): Promise<void> {
+    await this.#rows("UPDATE dylora.job SET files = 'removed' WHERE id = $1 AND files = 'removing'", [id])
+    await this.#rows("DELETE FROM dylora.job_event WHERE job_id = $1 AND type <> 'state'", [id])
   }
 
   /** Takes jobs one after the other; `run` throws nothing that is not a bug. */
@@ -213,66 +209,21 @@ export class JobQueue {
       { batchSize: 1, localConcurrency: concurrency, pollingIntervalSeconds: 0.5, heartbeatRefreshSeconds: 2 },
       async ([job]) => {
         if (job === undefined) return
-        const claim = await this.#claim(job.data.id, job.id, worker)
+        const claim = await this.attempts.claim(job.data.id, job.id, worker)
         if (claim !== null) await run(claim, job.signal)
       },
     )
   }
+}
 
-  /** Null where the job is over, or has killed too many workers. */
-  async #claim(id: string, queueId: string, worker: string): Promise<Claim | null> {
-    const [row] = await this.#rows(
-      `UPDATE dylora.job SET state = 'running', attempt = attempt + 1, worker = $2, started_at = coalesce(started_at, now())
-       WHERE id = $1 AND queue_id = $3 AND state IN ('queued', 'running', 'publishing') RETURNING attempt, spec`,
-      [id, worker, queueId],
-    )
-    if (row === undefined) return null
-    const claim: Claim = { id, queueId, attempt: Number(row.attempt), spec: row.spec as JobSpec }
-    if (claim.attempt > mostAttempts) {
-      await this.finish(claim, 'failed', `its worker died ${mostAttempts} times`)
-      return null
-    }
-    await this.tell(id, 'state', { state: 'running', attempt: claim.attempt, worker })
-    return claim
-  }
+const tooMany = (most: number): Error =>
+  errors.overloaded(`As many jobs wait or run as may: expected fewer than ${most}`)
 
-  /** Is this attempt still the one that counts? */
-  async isCurrent({ id, queueId, attempt }: Claim): Promise<boolean> {
-    const rows = await this.#rows(
-      "SELECT 1 FROM dylora.job WHERE id = $1 AND attempt = $2 AND queue_id = $3 AND state IN ('running', 'publishing')",
-      [id, attempt, queueId],
-    )
-    return rows.length > 0
-  }
-
-  /** From here on it cannot be cancelled, and no other attempt publishes: false where this one may not. */
-  async beginPublishing({ id, queueId, attempt }: Claim): Promise<boolean> {
-    const rows = await this.#rows(
-      "UPDATE dylora.job SET state = 'publishing' WHERE id = $1 AND attempt = $2 AND queue_id = $3 AND state = 'running' RETURNING id",
-      [id, attempt, queueId],
-    )
-    return rows.length > 0
-  }
-
-  /** Ends the job, unless another attempt or a cancellation came first. */
-  async finish(
-    { id, queueId, attempt }: Claim,
-    state: JobState,
-    reason: string | null,
-    adapterDigest: string | null = null,
-  ): Promise<void> {
-    const rows = await this.#rows(
-      `UPDATE dylora.job SET state = $3, reason = $4, adapter_digest = $5, ended_at = now()
-       WHERE id = $1 AND attempt = $2 AND queue_id = $6 AND state IN ('running', 'publishing') RETURNING id`,
-      [id, attempt, state, reason, adapterDigest, queueId],
-    )
-    if (rows.length > 0)
-      await this.tell(id, 'state', {
-        state,
-        ...(reason !== null && { reason }),
-        ...(adapterDigest !== null && { adapter_digest: adapterDigest }),
-      })
-  }
+function whyNoRetry({ id, state, filesKept }: Job, most: number): Error {
+  if (!['failed', 'cancelled', 'refused'].includes(state))
+    return errors.conflict(`Job ${id} is ${state}: only one that failed or was cancelled can be tried again`)
+  if (!filesKept) return errors.conflict(`The files of job ${id} are no longer kept: expected one within JOB_RETENTION`)
+  return tooMany(most)
 }
 
 const dateOf = (value: unknown): Date | null =>
@@ -287,6 +238,8 @@ function jobOf(row: Row): Job {
     attempt: Number(row.attempt),
     worker: row.worker as string | null,
     adapterDigest: row.adapter_digest as string | null,
+    progress: (row.progress as Job['progress']) ?? null,
+    filesKept: row.files === 'kept',
     createdAt: dateOf(row.created_at) as Date,
     startedAt: dateOf(row.started_at),
     endedAt: dateOf(row.ended_at),

@@ -4,12 +4,13 @@ import { TrainingSettings } from '../training/settings.ts'
 
 const adapterName = /^[A-Za-z0-9][\w.-]{0,99}$/
 
-const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+/** A setting by the API's spelling. */
+export const settingName = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /** The settings of `dylora train` by the API's spelling; a full training makes a base, which no job does. */
 const settingShape = Object.fromEntries(
   Object.entries(TrainingSettings.shape).map(([name, schema]) => [
-    snake(name),
+    settingName(name),
     (name === 'method'
       ? z.enum(['dylora', 'lora']).describe('What is learnt: nested factors, or factors of one rank')
       : unwrapped(schema)
@@ -76,6 +77,10 @@ export interface Job {
   readonly worker: string | null
   /** Of what was published. */
   readonly adapterDigest: string | null
+  /** What it told last, by the type of the event. */
+  readonly progress: Readonly<Record<string, Readonly<Record<string, unknown>>>> | null
+  /** False once data, checkpoints and events are removed: it cannot be tried again. */
+  readonly filesKept: boolean
   readonly createdAt: Date
   readonly startedAt: Date | null
   readonly endedAt: Date | null

@@ -1,25 +1,24 @@
 /** One attempt at a job: training in a process of its own, measuring, the gate, and publication. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Adapter } from '../dylora/adapter.ts'
-import { adapterFiles, readAdapter } from '../dylora/adapter-directory.ts'
+import { readAdapter } from '../dylora/adapter-directory.ts'
 import { exists } from '../dylora/publish.ts'
 import type { AdapterStore } from '../dylora/store/adapter-store.ts'
+import type { Claim, Work } from './attempts.ts'
+import { type Bases, findBase } from './bases.ts'
 import { gateRefusal } from './gate.ts'
-import { type JobSpec, settingFlags } from './job.ts'
-import type { Claim, JobQueue } from './job-queue.ts'
+import { settingFlags } from './job.ts'
+import type { JobQueue } from './job-queue.ts'
+import { adapterOf, finishedAdapter, inheritCheckpoint, jobPlaces } from './places.ts'
 
-export interface RunnerOptions {
+export interface RunnerOptions extends Bases {
   readonly queue: JobQueue
   /** The same directory for the server and for every worker. */
   readonly jobsDirectory: string
   readonly store: AdapterStore
-  readonly basesDirectory: string
-  /** The base of a job that names none; undefined is the only one that there is. */
-  readonly defaultBase: string | undefined
   /** What runs `dylora`: a program and its first arguments. */
   readonly command: readonly [string, ...string[]]
   /** Of the training process. */
@@ -30,62 +29,76 @@ export interface RunnerOptions {
   readonly threads: number | undefined
 }
 
-/** Where the files of a job are. */
-export const jobPlaces = (jobsDirectory: string, id: string) => {
-  const directory = join(jobsDirectory, id)
-  return {
-    directory,
-    train: join(directory, 'train.jsonl'),
-    validation: join(directory, 'validation.jsonl'),
-    /** The finished adapter before it is published. */
-    staged: join(directory, 'adapter'),
+const beatEveryMs = 1000
+
+/** The time of a job, over all its attempts. */
+class Clock {
+  readonly #before: number
+  readonly #began = performance.now()
+
+  constructor(before: number) {
+    this.#before = before
+  }
+
+  get seconds(): number {
+    return this.#before + (performance.now() - this.#began) / 1000
   }
 }
 
-const checkEveryMs = 1000
-
 /** Ends the job in one of its states; throws only what is a bug or a lost queue, after which another attempt is made. */
 export async function runJob(claim: Claim, signal: AbortSignal, options: RunnerOptions): Promise<void> {
-  const { queue } = options
+  const { attempts } = options.queue
+  const clock = new Clock(claim.runSeconds)
   const stop = new AbortController()
   // Cancelled, or taken over by another attempt while this worker was thought dead.
-  const watch = setInterval(async () => {
-    const current = await queue.isCurrent(claim).catch(() => true)
+  const beat = async () => {
+    const current = await attempts.beat(claim, clock.seconds).catch(() => true)
     if (!current) stop.abort()
-  }, checkEveryMs)
-  const limit = setTimeout(() => stop.abort('time'), claim.spec.time_limit_seconds * 1000)
+  }
+  const beats = setInterval(beat, beatEveryMs)
+  const left = Math.max(0, claim.spec.time_limit_seconds - claim.runSeconds)
+  const limit = setTimeout(() => stop.abort('time'), left * 1000)
   signal.addEventListener('abort', () => stop.abort())
   try {
-    const failure = await train(claim, stop.signal, options)
-    if (stop.signal.reason === 'time')
-      await queue.finish(claim, 'failed', `it took more than ${claim.spec.time_limit_seconds} s`)
+    const trained = await train(claim, stop.signal, options)
+    await beat()
+    if (stop.signal.reason === 'time') await attempts.finish(claim, 'failed', outOfTime(claim))
     else if (stop.signal.aborted) return
-    else if (failure !== null) await queue.finish(claim, 'failed', failure)
-    else await publish(claim, options)
+    else if ('failure' in trained) await attempts.finish(claim, 'failed', trained.failure)
+    else await publish(claim, trained.adapter, options)
   } finally {
-    clearInterval(watch)
+    clearInterval(beats)
     clearTimeout(limit)
   }
 }
 
-/** Null when there is an adapter, else why not. An attempt that was cut short goes on from the last checkpoint. */
-async function train(claim: Claim, signal: AbortSignal, options: RunnerOptions): Promise<string | null> {
-  const { staged } = jobPlaces(options.jobsDirectory, claim.id)
+const outOfTime = ({ spec, attempt }: Claim): string =>
+  `it took more than ${spec.time_limit_seconds} s${attempt > 1 ? ` in ${attempt} attempts` : ''}`
+
+type Trained = { readonly adapter: string } | { readonly failure: string }
+
+/** The directory of an adapter, or why there is none. An attempt that was cut short goes on from the last checkpoint. */
+async function train(claim: Claim, signal: AbortSignal, options: RunnerOptions): Promise<Trained> {
+  const places = jobPlaces(options.jobsDirectory, claim.id)
   // Left by an attempt that died while it published.
-  if (await exists(join(staged, adapterFiles.dylora))) return null
-  const base = await baseDirectory(claim.spec, options)
-  if (base === null) return `this worker has no base model '${claim.spec.base ?? ''}'`
+  const finished = await finishedAdapter(places)
+  if (finished !== null) return { adapter: finished }
+  const base = await findBase(claim.spec.base, options)
+  if (base === null) return { failure: `this worker has no base model '${claim.spec.base ?? ''}'` }
+  const adapter = adapterOf(places, claim)
+  await inheritCheckpoint(places, adapter)
   const [program, ...first] = options.command
-  const child = spawn(program, [...first, 'train', ...(await trainFlags(claim, base, options))], {
+  const child = spawn(program, [...first, 'train', ...(await trainFlags(claim, base, adapter, options))], {
     env: { ...options.environment },
     // With a channel, the training ends when this worker does.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const kill = () => child.kill('SIGKILL')
   signal.addEventListener('abort', kill)
+  if (signal.aborted) kill()
   try {
     const [complaint, [code]] = await Promise.all([listen(claim, child, options.queue), once(child, 'exit')])
-    return code === 0 ? null : complaint || `the training ended with status ${code}`
+    return code === 0 ? { adapter } : { failure: complaint || `the training ended with status ${code}` }
   } finally {
     signal.removeEventListener('abort', kill)
     child.kill('SIGKILL')
@@ -95,6 +108,7 @@ async function train(claim: Claim, signal: AbortSignal, options: RunnerOptions):
 async function trainFlags(
   { id, spec }: Claim,
   base: string,
+  adapter: string,
   { jobsDirectory, device, deviceId, threads }: RunnerOptions,
 ): Promise<string[]> {
   const places = jobPlaces(jobsDirectory, id)
@@ -111,7 +125,7 @@ async function trainFlags(
       ]
     : []
   return [
-    ...['--base', base, '--data', places.train, '--out', places.staged, ...held],
+    ...['--base', base, '--data', places.train, '--out', adapter, ...held],
     ...['--resume', '--checkpoint-every', '50', '--log-every', '10'],
     ...['--device', device, '--device-id', String(deviceId)],
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
@@ -119,33 +133,44 @@ async function trainFlags(
   ]
 }
 
-async function baseDirectory(
-  { base }: JobSpec,
-  { basesDirectory, defaultBase }: RunnerOptions,
-): Promise<string | null> {
-  const names = (await readdir(basesDirectory).catch(() => [])).filter((name) => !name.startsWith('.'))
-  const [only, ...others] = names
-  const name = base ?? defaultBase ?? (others.length === 0 ? only : undefined)
-  return name !== undefined && names.includes(name) ? join(basesDirectory, name) : null
-}
-
-/** Records what the training tells; gives the last line that it complained with. */
+/** Records what the training tells; gives the line that says why it ended, else the last. */
 async function listen(claim: Claim, child: ChildProcess, queue: JobQueue): Promise<string> {
   let complaint = ''
+  let last: Work = { steps: 0, tokens: 0, seconds: 0 }
   const complaints = (async () => {
     if (child.stderr === null) return
     for await (const line of createInterface({ input: child.stderr }))
-      if (line.trim() !== '') complaint = line.slice(0, 1000)
+      if (!isTrace(line) && !isMessage(complaint)) complaint = line.slice(0, 1000)
   })()
   if (child.stdout !== null) {
     for await (const line of createInterface({ input: child.stdout })) {
       const told = eventOf(line)
-      if (told !== null) await queue.tell(claim.id, told.type, told.data)
+      if (told === null) continue
+      const work = told.type === 'step' ? worked(told.data) : null
+      await queue.attempts.tell(claim, told.type, told.data, work === null ? undefined : difference(work, last))
+      last = work ?? last
     }
   }
   await complaints
-  return complaint.replace(/^dylora: /, '')
+  return complaint.replace(/^(dylora|RangeError|Error): /, '')
 }
+
+/** Of a stack, or nothing at all. */
+const isTrace = (line: string): boolean => /^\s*(at |$|[{}\]])/.test(line)
+const isMessage = (line: string): boolean => /^(dylora|\w*Error): /.test(line)
+
+/** All that a training did since it was started. */
+function worked({ since_start: sinceStart }: Readonly<Record<string, unknown>>): Work | null {
+  const { steps, tokens, seconds } = (sinceStart ?? {}) as Partial<Record<keyof Work, unknown>>
+  const known = [steps, tokens, seconds].every((value) => typeof value === 'number')
+  return known ? { steps: Number(steps), tokens: Number(tokens), seconds: Number(seconds) } : null
+}
+
+const difference = (now: Work, before: Work): Work => ({
+  steps: now.steps - before.steps,
+  tokens: now.tokens - before.tokens,
+  seconds: now.seconds - before.seconds,
+})
 
 /** A line of JSON with an `event`; anything else is not for clients. */
 function eventOf(line: string): { type: string; data: Record<string, unknown> } | null {
@@ -157,15 +182,22 @@ function eventOf(line: string): { type: string; data: Record<string, unknown> } 
   }
 }
 
-async function publish(claim: Claim, { queue, jobsDirectory, store }: RunnerOptions): Promise<void> {
-  const { staged } = jobPlaces(jobsDirectory, claim.id)
-  const adapter = await readAdapter(staged)
+async function publish(claim: Claim, trained: string, { queue, jobsDirectory, store }: RunnerOptions): Promise<void> {
+  const { attempts } = queue
+  const adapter = await readAdapter(trained)
   const refusal = gateRefusal(claim.spec.gate, adapter, await current(store, claim.spec.adapter))
-  if (refusal !== null) return queue.finish(claim, 'refused', refusal)
+  if (refusal !== null) return attempts.finish(claim, 'refused', refusal)
   // The attempt of a worker that was only thought dead ends here.
-  if (!(await queue.beginPublishing(claim))) return
-  await store.publish(claim.spec.adapter, staged)
-  await queue.finish(claim, 'succeeded', null, adapter.digest)
+  if (!(await attempts.beginPublishing(claim))) return
+  try {
+    await store.publish(claim.spec.adapter, trained)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return attempts.finish(claim, 'failed', `it could not be published: ${reason}`)
+  }
+  await attempts.finish(claim, 'succeeded', null, adapter.digest)
+  // What is published needs no second copy; where it cannot be removed now, retention does it later.
+  await rm(jobPlaces(jobsDirectory, claim.id).attempts, { recursive: true, force: true }).catch(() => {})
 }
 
 /** What would be replaced; null where there is nothing that serves. */

@@ -1450,6 +1450,20 @@ export interface components {
                 not_worse: boolean;
             };
         };
+        JobProgress: {
+            /** @description Steps done */
+            step: number;
+            /** @description Steps in all */
+            steps: number;
+            /** @description Running mean, in nats a predicted token */
+            loss: number | null;
+            /** @description The same of the steps at one rank */
+            loss_by_rank: {
+                [key: string]: number | null;
+            };
+            tokens_per_second: number | null;
+            seconds_left: number | null;
+        };
         Job: {
             /** Format: uuid */
             id: string;
@@ -1465,6 +1479,10 @@ export interface components {
             worker: string | null;
             /** @description Of what was published */
             adapter_digest: string | null;
+            /** @description What it told last: null before its first step */
+            progress: components["schemas"]["JobProgress"] | null;
+            /** @description False once data, checkpoints and events are removed (JOB_RETENTION): it cannot be tried again */
+            files_kept: boolean;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -3016,6 +3034,15 @@ export interface operations {
             };
             /** @description This server trains nothing, or is shutting down */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no room for the files */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -3,10 +3,16 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import { exists } from '../dylora/publish.ts'
+import { readTokenizer, type Tokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
+import type { Bases } from '../jobs/bases.ts'
 import { serveDatabase } from '../jobs/channel.ts'
 import { type Database, openEmbedded, openPostgres } from '../jobs/database.ts'
-import { JobQueue } from '../jobs/job-queue.ts'
+import { JobQueue, type Retention } from '../jobs/job-queue.ts'
+import { removeBrokenUploads, removeExpired } from '../jobs/retention.ts'
+
+const hour = 3_600_000
+const sweepEveryMs = 30_000
 
 export interface JobServiceOptions {
   /** Of a PostgreSQL; undefined is the embedded queue. */
@@ -16,6 +22,10 @@ export interface JobServiceOptions {
   /** Bytes of one uploaded file. */
   readonly dataLimitBytes: number
   readonly maxQueued: number
+  /** Of the files of ended jobs. */
+  readonly retention: Retention
+  /** Where the bases are that a job may name. */
+  readonly bases: Bases
   /** Processes that the server starts itself; with a PostgreSQL they come from elsewhere. */
   readonly workers: number
   /** Their CUDA devices, one each in turn; empty leaves them the server's own. */
@@ -31,6 +41,10 @@ export class JobService {
   readonly options: JobServiceOptions
   #queue: Promise<JobQueue> | null = null
   readonly #workers = new Set<ChildProcess>()
+  /** Jobs that are being received. */
+  #receiving = 0
+  #tokenizer: { readonly directory: string; readonly read: Promise<Tokenizer> } | null = null
+  #sweeping: NodeJS.Timeout | null = null
   #closed = false
 
   constructor(options: JobServiceOptions) {
@@ -59,11 +73,56 @@ export class JobService {
 
   async #open(): Promise<JobQueue> {
     const { databaseUrl, jobsDirectory, workers, log } = this.options
+    // Nobody else receives where the queue is embedded: what is there is of a server that was killed.
+    const abandonedMs = databaseUrl === undefined ? 0 : hour
     const database =
       databaseUrl === undefined ? await openEmbedded(join(jobsDirectory, 'queue')) : openPostgres(databaseUrl)
     const queue = await JobQueue.open(database, { supervise: true, warn: (error) => log.warn({ err: error }, 'queue') })
+    await removeBrokenUploads(jobsDirectory, abandonedMs)
+    this.#sweeping = setInterval(() => void this.#sweep(queue), sweepEveryMs).unref()
     if (databaseUrl === undefined) for (let i = 0; i < workers; i++) this.#startWorker(database, i)
     return queue
+  }
+
+  /** Files that are no longer wanted; whatever goes wrong is tried again the next time. */
+  async #sweep(queue: JobQueue): Promise<void> {
+    const { jobsDirectory, retention, log } = this.options
+    try {
+      const removed = await removeExpired(queue, jobsDirectory, retention)
+      if (removed.length > 0) log.info({ jobs: removed }, 'files of ended jobs removed')
+      await removeBrokenUploads(jobsDirectory, hour)
+    } catch (error) {
+      if (!this.#closed) log.warn({ err: error }, 'files of ended jobs could not be removed')
+    }
+  }
+
+  /**
+   * A place for a job that is being received, given back with what this returns: so many files at most are under way as jobs
+   * may wait. Throws `overloaded`.
+   */
+  async admit(): Promise<() => void> {
+    const { maxQueued } = this.options
+    const queue = await this.queue()
+    this.#receiving += 1
+    let given = false
+    const giveBack = () => {
+      if (!given) this.#receiving -= 1
+      given = true
+    }
+    const counts = await queue.counts().catch((error: unknown) => {
+      giveBack()
+      throw error
+    })
+    const open = ['queued', 'running', 'publishing'].reduce((sum, state) => sum + (counts.get(state) ?? 0), 0)
+    if (open + this.#receiving <= maxQueued) return giveBack
+    giveBack()
+    throw errors.overloaded(`${open} jobs wait or run: expected fewer than ${maxQueued}`)
+  }
+
+  /** Kept from job to job, for most are for one base. */
+  tokenizer(directory: string): Promise<Tokenizer> {
+    if (this.#tokenizer?.directory !== directory) this.#tokenizer = { directory, read: readTokenizer(directory) }
+    return this.#tokenizer.read
   }
 
   /** One that dies is replaced: its job goes on. */
@@ -81,6 +140,7 @@ export class JobService {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     this.#workers.add(worker)
+    worker.on('error', (error) => this.options.log.warn({ err: error }, 'a worker cannot be reached'))
     serveDatabase(worker, database)
     worker.once('exit', (code, signal) => {
       this.#workers.delete(worker)
@@ -92,6 +152,7 @@ export class JobService {
 
   async close(): Promise<void> {
     this.#closed = true
+    if (this.#sweeping !== null) clearInterval(this.#sweeping)
     for (const worker of this.#workers) worker.kill('SIGTERM')
     const queue = await this.#queue?.catch(() => null)
     await queue?.close()

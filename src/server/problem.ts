@@ -15,6 +15,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   job_not_found: 404,
   conflict: 409,
   too_large: 413,
+  storage_full: 507,
   unauthorized: 401,
   forbidden: 403,
   overloaded: 429,
@@ -48,6 +49,7 @@ const ERROR_TYPE: Readonly<Record<ErrorCode, ErrorType>> = {
   job_not_found: 'validation',
   conflict: 'validation',
   too_large: 'validation',
+  storage_full: 'overloaded',
   unauthorized: 'unauthorized',
   forbidden: 'unauthorized',
   overloaded: 'overloaded',
@@ -60,7 +62,7 @@ const ERROR_TYPE: Readonly<Record<ErrorCode, ErrorType>> = {
 }
 
 /** These 5xx speak, because they say when to come back; all others stay silent. */
-const SPOKEN: ReadonlySet<ErrorCode> = new Set(['not_ready'])
+const SPOKEN: ReadonlySet<ErrorCode> = new Set(['not_ready', 'storage_full'])
 
 /** Seconds after which a refused client may try again. */
 const RETRY_AFTER: Readonly<Record<number, string>> = { 429: '1', 503: '5' }

@@ -1,6 +1,6 @@
 /** A training run on disk: parameters, their optimizer state and the step, in one file that appears whole or not at all. */
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { exists } from '../dylora/publish.ts'
 import {
   readSafetensorsHeader,
@@ -19,6 +19,17 @@ export type Fingerprint = Readonly<Record<string, string>>
 export interface Remembered {
   readonly tensors: readonly TensorSource[]
   readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Where the checkpoint of a run is: beside its result, under a name that is no adapter's. */
+export function checkpointPath(out: string): string {
+  return join(dirname(resolve(out)), `.${basename(resolve(out))}.checkpoint`, 'checkpoint.safetensors')
+}
+
+/** The step that a checkpoint is of; null where there is none that can be read. */
+export async function checkpointStep(path: string): Promise<number | null> {
+  const file = await readSafetensorsHeader(path).catch(() => null)
+  return file === null ? null : Number(file.metadata.step)
 }
 
 /** Steps fit a float32 exactly up to 2^24. */

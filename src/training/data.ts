@@ -53,18 +53,14 @@ export async function readDataset(file: string, options: EncodingOptions): Promi
   return { file, digest, sequences, leftOut: all.length - sequences.length }
 }
 
-/** How many examples a file of JSON lines has, without keeping them. Throws dataset_invalid, which names the line. */
-export async function countExamples(file: string): Promise<number> {
-  let [line, examples] = [0, 0]
+/** The examples of a file of JSON lines, one after the other. Throws dataset_invalid, which names the line. */
+export async function* readExamples(file: string): AsyncGenerator<Example> {
+  let line = 0
   const input = createReadStream(file)
   for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
     line++
-    if (text.trim() === '') continue
-    parseExample(file, text, line)
-    examples++
+    if (text.trim() !== '') yield parseExample(file, text, line)
   }
-  if (examples === 0) throw errors.datasetInvalid(file, 'expected at least one example, got none')
-  return examples
 }
 
 /** One JSON object a line: {"context": "...", "completion": "..."}. Blank lines are skipped. */

@@ -117,6 +117,10 @@ export const TrainingSettings = z.strictObject({
 })
 export type TrainingSettings = z.infer<typeof TrainingSettings>
 
+/** Rows 1..b-1 are frozen in a step of one rank b; examples of several ranks leave none to freeze. */
+export const movesTooMany = ({ rankPer, update }: TrainingSettings): boolean =>
+  rankPer === 'example' && update === 'frozen'
+
 /** The share of the steps that the paper's GLUE runs warm up over (table 8). */
 const warmupShare = 0.06
 

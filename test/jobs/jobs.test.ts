@@ -6,10 +6,11 @@ import { setTimeout as after } from 'node:timers/promises'
 import t from 'tap'
 import { readAdapter } from '../../src/dylora/adapter-directory.ts'
 import { importCheckpoint } from '../../src/dylora/import.ts'
+import type { Claim } from '../../src/jobs/attempts.ts'
 import { openEmbedded } from '../../src/jobs/database.ts'
 import { gateRefusal } from '../../src/jobs/gate.ts'
 import { JobSpec, settingFlags } from '../../src/jobs/job.ts'
-import { type Claim, JobQueue } from '../../src/jobs/job-queue.ts'
+import { JobQueue } from '../../src/jobs/job-queue.ts'
 import { quality } from '../fixtures/app.ts'
 import { fixturePath } from '../fixtures/golden.ts'
 import { listening, startProcess } from '../fixtures/serve-process.ts'
@@ -148,11 +149,9 @@ t.test('jobs are trained, measured, published and served; refused, cancelled and
   t.match(again, { status: 200, body: { state: 'queued' } })
   t.match(await until(waiting.body.id, isOver), { state: 'succeeded' }, 'its worker was free within seconds')
 
-  const failing = await submit({ adapter: 'bad', settings: { ...quick, max_length: 1000 } })
-  t.match(await until(failing.body.id, isOver), {
-    state: 'failed',
-    reason: /max-length: expected at most \d+, got 1000/,
-  })
+  // Known once it is trained, and no sooner.
+  const failing = await submit({ adapter: 'bad', settings: { ...quick, learning_rate: 1e30, clip: 0 } })
+  t.match(await until(failing.body.id, isOver), { state: 'failed', reason: /expected a finite gradient/ })
 
   const page = await ask('/jobs?limit=2')
   t.equal(page.body.jobs.length, 2)
@@ -194,6 +193,25 @@ t.test('what cannot be trained is refused before it waits', async (t) => {
     [await submit(spec, `${lines(2)}\n{"context": 1}`), /File 'data' is not usable: line 3/],
     [await submit(spec, lines(2), '{'), /File 'validation' is not usable: line 1/],
     [await submit(spec, ''), /expected at least one example/],
+    [await submit({ ...spec, base: 'large' }), /#\/base: expected one of tiny, got 'large'/],
+    [await submit({ ...spec, base: '../tiny' }), /#\/base: expected one of tiny, got '\.\.\/tiny'/],
+    [await submit({ ...spec, adapter: 'tiny' }), /#\/adapter: expected another name than that of the base model/],
+    [
+      await submit({ ...spec, settings: { max_length: 1000, max_rank: 512 } }),
+      /#\/settings\/max_length: expected at most \d+, got 1000; #\/settings\/max_rank: expected at most \d+, .*got 512/,
+    ],
+    [await submit({ ...spec, settings: { target_modules: ['w'] } }), /#\/settings\/target_modules/],
+    [await submit({ ...spec, settings: { update: 'frozen' } }), /#\/settings\/update: .*expected rank_per batch/],
+    [await submit({ ...spec, gate: { not_worse: true } }, lines(4), ''), /#\/gate: expected validation data/],
+    [
+      await submit(spec, JSON.stringify({ context: 'a', completion: 'b '.repeat(2000) })),
+      /File 'data' is not usable: expected at least one example of up to \d+ tokens, got 1 in all/,
+    ],
+    [
+      await submit(spec, lines(4), '{"context": "a", "completion": " "}'),
+      /File 'validation' .*expected a reference of context 'a', got blank ones only/,
+    ],
+    [await submit(spec, lines(4), '{"context": "", "completion": "b"}'), /File 'validation' .*expected a context/],
     [
       await ask('/jobs', {
         method: 'POST',
@@ -234,7 +252,7 @@ t.test('who had a job before it was cancelled and tried again cannot publish it'
   t.teardown(() => clearInterval(alive))
   const queue = await JobQueue.open(await openEmbedded(directory), { supervise: true, warn: (error) => t.error(error) })
   const id = '00000000-0000-4000-8000-000000000001'
-  await queue.submit(id, JobSpec.parse({ adapter: 'a' }))
+  await queue.submit(id, JobSpec.parse({ adapter: 'a' }), 10)
   const claims: Claim[] = []
   const forgotten = new AbortController()
   await queue.work('w', 2, async (claim) => {
@@ -247,14 +265,15 @@ t.test('who had a job before it was cancelled and tried again cannot publish it'
   }
   const zombie = await claimed(1)
   await queue.cancel(id)
-  await queue.retry(id)
+  await queue.retry(id, 10)
   const fresh = await claimed(2)
   t.same([zombie.attempt, fresh.attempt], [1, 1], 'attempts are counted anew')
-  t.same([await queue.isCurrent(zombie), await queue.isCurrent(fresh)], [false, true])
-  t.equal(await queue.beginPublishing(zombie), false)
-  await queue.finish(zombie, 'succeeded', null)
+  const { attempts } = queue
+  t.same([await attempts.beat(zombie, 1), await attempts.beat(fresh, 1)], [false, true])
+  t.equal(await attempts.beginPublishing(zombie), false)
+  await attempts.finish(zombie, 'succeeded', null)
   t.equal((await queue.get(id)).state, 'running')
-  t.equal(await queue.beginPublishing(fresh), true)
+  t.equal(await attempts.beginPublishing(fresh), true)
   forgotten.abort()
   await queue.close()
   await rm(directory, { recursive: true, force: true })

@@ -48,6 +48,8 @@ if (executable !== null) {
         jobsDirectory: at('jobs'),
         datasetsDirectory: undefined,
         deviceIds: [],
+        retention: { seconds: 3600, jobs: 10 },
+        bases: { basesDirectory: at('bases'), defaultBase: 'tiny' },
         dataLimitBytes: 100_000,
       },
       ...{ maxQueued: 10, workers: 1, log: pino({ level: 'silent' }) },

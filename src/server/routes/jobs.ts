@@ -1,23 +1,15 @@
 /** `/jobs`: training on request, watched as it goes. */
-import { randomUUID } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
-import { copyFile, mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import multipart from '@fastify/multipart'
-import type { FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { exists } from '../../dylora/publish.ts'
 import { errors } from '../../errors.ts'
 import { isOver, type Job, type JobEvent, JobSpec, jobStates } from '../../jobs/job.ts'
 import type { JobQueue } from '../../jobs/job-queue.ts'
-import { jobPlaces } from '../../jobs/runner.ts'
-import { countExamples } from '../../training/data.ts'
 import { disconnectSignal } from '../disconnect.ts'
 import type { JobService } from '../job-service.ts'
 import { problemResponse } from '../problem.ts'
+import { receiveJob } from '../receive-job.ts'
 import { withHeartbeat } from '../sse.ts'
 
 export interface JobRouteOptions {
@@ -29,6 +21,17 @@ export interface JobRouteOptions {
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
 const time = z.iso.datetime()
 
+const Progress = z
+  .object({
+    step: count.describe('Steps done'),
+    steps: count.describe('Steps in all'),
+    loss: z.number().nullable().describe('Running mean, in nats a predicted token'),
+    loss_by_rank: z.record(z.string(), z.number().nullable()).describe('The same of the steps at one rank'),
+    tokens_per_second: z.number().nullable(),
+    seconds_left: z.number().nullable(),
+  })
+  .meta({ id: 'JobProgress' })
+
 const JobView = z
   .object({
     id: z.uuid(),
@@ -37,6 +40,10 @@ const JobView = z
     attempt: count.describe('How often it was begun: once more for each worker that died'),
     worker: z.string().nullable(),
     adapter_digest: z.string().nullable().describe('Of what was published'),
+    progress: Progress.nullable().describe('What it told last: null before its first step'),
+    files_kept: z
+      .boolean()
+      .describe('False once data, checkpoints and events are removed (JOB_RETENTION): it cannot be tried again'),
     created_at: time,
     started_at: time.nullable(),
     ended_at: time.nullable(),
@@ -87,12 +94,22 @@ const failures = {
   422: problemResponse('Not as documented'),
 }
 
-const view = ({ id, spec, state, reason, attempt, worker, adapterDigest, createdAt, startedAt, endedAt }: Job) => ({
-  ...{ id, spec, state, reason, attempt, worker, adapter_digest: adapterDigest },
+const view = ({ adapterDigest, progress, filesKept, createdAt, startedAt, endedAt, ...job }: Job) => ({
+  ...job,
+  adapter_digest: adapterDigest,
+  progress: progressOf(progress?.step),
+  files_kept: filesKept,
   created_at: createdAt.toISOString(),
   started_at: startedAt?.toISOString() ?? null,
   ended_at: endedAt?.toISOString() ?? null,
 })
+
+/** Of the last `step` that it told. */
+function progressOf(step: Readonly<Record<string, unknown>> | undefined): z.infer<typeof Progress> | null {
+  if (step === undefined) return null
+  const parsed = Progress.safeParse({ loss_by_rank: {}, ...step })
+  return parsed.success ? parsed.data : null
+}
 
 export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { jobs, heartbeatMs }) => {
   const service = (): JobService => {
@@ -124,25 +141,16 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { j
           415: problemResponse('Neither JSON nor a form'),
           429: problemResponse('The queue is full'),
           503: problemResponse('This server trains nothing, or is shutting down'),
+          507: problemResponse('There is no room for the files'),
         },
       },
     },
     async (request, reply) => {
-      const id = randomUUID()
-      const { jobsDirectory, maxQueued } = service().options
-      const places = jobPlaces(jobsDirectory, id)
-      const waiting = await (await queue()).counts()
-      const open = (waiting.get('queued') ?? 0) + (waiting.get('running') ?? 0)
-      if (open >= maxQueued) throw errors.overloaded(`${open} jobs wait or run: expected fewer than ${maxQueued}`)
-      await mkdir(places.directory, { recursive: true })
+      const giveBack = await service().admit()
       try {
-        const spec = await specOf(request, places, service().options.datasetsDirectory)
-        await countExamples(places.train)
-        if (await exists(places.validation)) await countExamples(places.validation)
-        return await reply.code(201).send(view(await (await queue()).submit(id, spec)))
-      } catch (error) {
-        await rm(places.directory, { recursive: true, force: true })
-        throw withoutPath(error, places.directory)
+        return await reply.code(201).send(view(await receiveJob(request, service())))
+      } finally {
+        giveBack()
       }
     },
   )
@@ -257,76 +265,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { j
         },
       },
     },
-    async ({ params }) => view(await (await queue()).retry(params.id)),
-  )
-}
-
-type Places = ReturnType<typeof jobPlaces>
-
-/** The job as JSON or in a form, with its files where the workers look for them. */
-async function specOf(request: FastifyRequest, places: Places, datasets: string | undefined): Promise<JobSpec> {
-  if (!request.isMultipart()) {
-    const spec = parseSpec(request.body)
-    await takeDataset(spec, places, datasets)
-    return spec
-  }
-  let spec: JobSpec | null = null
-  for await (const part of request.parts()) {
-    if (part.type === 'field' && part.fieldname === 'job') spec = parseSpec(jsonOf(String(part.value)))
-    else if (part.type === 'file' && (part.fieldname === 'data' || part.fieldname === 'validation')) {
-      await pipeline(part.file, createWriteStream(part.fieldname === 'data' ? places.train : places.validation))
-      if (part.file.truncated) throw errors.tooLarge(`${part.fieldname} is larger than JOB_DATA_LIMIT allows`)
-    } else throw errors.validation(`The form has '${part.fieldname}': expected job, data and validation`)
-  }
-  if (spec === null) throw errors.validation('The form has no job: expected its JSON in the field `job`')
-  if (spec.dataset !== undefined) throw errors.validation('There is a dataset and an upload: expected one of them')
-  if (!(await exists(places.train)))
-    throw errors.validation('The form has no data: expected JSON lines in the file `data`')
-  return spec
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw errors.validation('job: expected JSON', { errors: [{ detail: 'expected JSON', pointer: '#/job' }] })
-  }
-}
-
-function parseSpec(body: unknown): JobSpec {
-  const parsed = JobSpec.safeParse(body)
-  if (parsed.success) return parsed.data
-  const mistakes = parsed.error.issues.slice(0, 20).flatMap((issue) => {
-    const pointer = `#${issue.path.map((part) => `/${String(part)}`).join('')}`
-    if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => ({ detail: 'unknown key', pointer: `${pointer}/${key}` }))
-    return [{ detail: issue.message, pointer }]
-  })
-  throw errors.validation(mistakes.map(({ detail, pointer }) => `${pointer}: ${detail}`).join('; '), {
-    errors: mistakes,
-  })
-}
-
-async function takeDataset({ dataset }: JobSpec, places: Places, datasets: string | undefined): Promise<void> {
-  if (dataset === undefined) throw errors.validation('There is no data: expected a dataset, or a form with a file')
-  const directory = datasets === undefined ? null : join(datasets, dataset)
-  if (directory === null || !(await exists(join(directory, 'train.jsonl')))) {
-    throw errors.validation(`dataset: there is no '${dataset}' in DATASETS_DIR`, { pointer: '#/dataset' })
-  }
-  await copyFile(join(directory, 'train.jsonl'), places.train)
-  for (const name of ['valid.jsonl', 'validation.jsonl']) {
-    if (await exists(join(directory, name))) await copyFile(join(directory, name), places.validation)
-  }
-}
-
-/** Clients learn the line of a mistake, not where the server keeps the file. */
-function withoutPath(error: unknown, directory: string): unknown {
-  if (!(error instanceof Error) || !error.message.includes(directory)) return error
-  return errors.validation(
-    error.message
-      .replaceAll(`${directory}/`, '')
-      .replace('train.jsonl', 'data')
-      .replace('validation.jsonl', 'validation'),
+    async ({ params }) => view(await (await queue()).retry(params.id, service().options.maxQueued)),
   )
 }
 
