@@ -4,6 +4,7 @@ import { PgBoss } from 'pg-boss'
 import { errors } from '../errors.ts'
 import { Attempts, type Claim, mostAttempts } from './attempts.ts'
 import type { Database, Row } from './database.ts'
+import { type JobFigures, readFigures } from './figures.ts'
 import type { Job, JobEvent, JobSpec, JobState } from './job.ts'
 import { bucketArray, tables } from './tables.ts'
 
@@ -124,6 +125,10 @@ export class JobQueue {
   async counts(): Promise<ReadonlyMap<string, number>> {
     const rows = await this.#rows('SELECT state, count(*)::int AS n FROM dylora.job GROUP BY state')
     return new Map(rows.map(({ state, n }) => [String(state), Number(n)]))
+  }
+
+  figures(): Promise<JobFigures> {
+    return readFigures((text) => this.#rows(text))
   }
 
   /** @throws job_not_found, and conflict for one that is over */

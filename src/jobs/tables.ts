@@ -66,7 +66,7 @@ END $$;
 `
 
 /** Upper bounds in seconds: a training takes from moments to a day. */
-const jobBuckets = [1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400] as const
+export const jobBuckets = [1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400] as const
 
 /** For a query that fills a histogram. */
 export const bucketArray = `ARRAY[${jobBuckets.join(', ')}]::double precision[]`

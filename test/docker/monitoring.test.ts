@@ -1,5 +1,6 @@
 /** Rules and dashboard against a live server: every name is one of its metrics, and every query gives data. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -8,8 +9,11 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { parse, stringify } from 'yaml'
+import { JobSpec } from '../../src/jobs/job.ts'
+import type { JobQueue } from '../../src/jobs/job-queue.ts'
 import { inputs, testApp } from '../fixtures/app.ts'
 import { inRepository, textOf, yamlOf } from '../fixtures/deployment.ts'
+import { jobService } from '../fixtures/job-service.ts'
 
 interface Rules {
   readonly groups: readonly { readonly rules: readonly { record?: string; alert?: string; expr: string }[] }[]
@@ -50,7 +54,7 @@ function metricsOf(text: string): Set<string> {
 }
 
 t.test('rules and dashboard name only what the server gives and what is recorded', async (t) => {
-  const { app } = await testApp(t)
+  const { app } = await testApp(t, { app: { jobs: await jobService(t) } })
   const known = metricsOf((await app.inject('/metrics')).body)
   for (const { record } of rules) if (record !== undefined) known.add(record)
   for (const { expr } of [...rules, ...queries]) {
@@ -63,9 +67,9 @@ t.test('rules and dashboard name only what the server gives and what is recorded
   t.ok(namesIn('rate(dylora_no_such_thing_total[1m])').some((name) => !known.has(name)))
 })
 
-t.test('shows latency and quality by rank, throughput, queue and adapters, side by side', async (t) => {
+t.test('shows latency and quality by rank, throughput, queue, adapters and training, side by side', async (t) => {
   const rows = dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title)
-  t.same(rows.slice(0, 6), ['Now', 'Latency by rank', 'Quality by rank', 'Throughput', 'Queue', 'Adapters'])
+  t.same(rows, ['Now', 'Latency by rank', 'Quality by rank', 'Throughput', 'Queue', 'Adapters', 'Training'])
   const places = dashboard.panels.map(({ gridPos }) => gridPos)
   for (const [i, a] of places.entries()) {
     t.ok(a.x + a.w <= 24)
@@ -154,10 +158,20 @@ async function traffic({ post, engine }: Awaited<ReturnType<typeof testApp>>): P
   engine.registry.refuse('broken', new Error('it is a test'))
 }
 
+/** Every job dies once with its worker, and then trains ten steps. */
+const train = (queue: JobQueue) =>
+  queue.work('worker', 2, async (claim) => {
+    if (claim.attempt === 1) throw new Error('the worker dies')
+    await queue.attempts.tell(claim, 'step', { step: 10 }, { steps: 10, tokens: 640, seconds: 0.5 })
+    await queue.attempts.beat(claim, 3)
+    await queue.attempts.finish(claim, 'succeeded', null, 'sha256:0')
+  })
+
 if (isInstalled('prometheus')) {
   t.test('a real Prometheus scrapes the server, and every query and recorded rule gives data', async (t) => {
     const canary = { adapter: 'e2e', canary: 'other', share: 0.5 }
-    const tested = await testApp(t, { engine: { selection: { canary, shadowShare: 1 } } })
+    const jobs = await jobService(t)
+    const tested = await testApp(t, { engine: { selection: { canary, shadowShare: 1 } }, app: { jobs } })
     await tested.app.listen({ port: 0, host: '127.0.0.1' })
     const { port } = tested.app.server.address() as AddressInfo
     const api = await startPrometheus(t, `127.0.0.1:${port}`)
@@ -165,9 +179,12 @@ if (isInstalled('prometheus')) {
       const filled = expr.replaceAll('$__rate_interval', '1m').replaceAll('$__range', '1m').replaceAll('$adapter', '.*')
       return ask(api, filled).catch(() => [])
     }
+    const queue = await jobs.queue()
+    await train(queue)
     const empty = new Set([...queries.map(({ expr }) => expr), ...rules.flatMap(({ record }) => record ?? [])])
     for (let i = 0; empty.size > 0 && i < 60; i++) {
       await traffic(tested)
+      await queue.submit(randomUUID(), JobSpec.parse({ adapter: 'mine' }), 1000)
       for (const expr of empty) if ((await query(expr)).length > 0) empty.delete(expr)
       await wait(250)
     }
@@ -178,8 +195,8 @@ if (isInstalled('prometheus')) {
     const [ratio] = await query('adapter_rank:dylora_adapter_rank_quality:ratio_of_best{rank="4"}')
     t.equal(Number(ratio?.value[1]).toFixed(4), (59.5 / 60).toFixed(4))
     for (const { alert, expr } of rules) {
-      // Refusals are among the traffic.
-      if (alert === undefined || alert === 'DyloraAdapterRefused') continue
+      // They are among the traffic.
+      if (alert === undefined || ['DyloraAdapterRefused', 'DyloraWorkersDie'].includes(alert)) continue
       t.same(await ask(api, expr), [], `${alert}: all is well`)
     }
   })

@@ -8,6 +8,7 @@ import type { Evaluations } from '../evaluations.ts'
 import type { JobService } from '../job-service.ts'
 import { type Listeners, listen, type ServiceInfo, type Serving } from '../serving.ts'
 import type { ShadowEvaluation } from '../shadow-evaluation.ts'
+import { countJobs } from './job-metrics.ts'
 import { countSelection } from './selection-metrics.ts'
 import { addVllmAliases } from './vllm-aliases.ts'
 
@@ -91,21 +92,6 @@ function countEvaluations(registry: Registry, evaluations: Evaluations): void {
   evaluations.on('finished', ({ outcome, durationMs }) => {
     requests.inc({ outcome })
     if (outcome === 'success') duration.observe(durationMs / 1000)
-  })
-}
-
-/** Read from the queue, which other servers and workers share; nothing where no job was ever given. */
-function countJobs(registry: Registry, jobs: JobService): void {
-  new Gauge({
-    name: 'dylora_jobs',
-    help: 'Training jobs by state',
-    labelNames: ['state'],
-    registers: [registry],
-    async collect() {
-      const counts = await jobs.opened?.then((queue) => queue.counts()).catch(() => null)
-      this.reset()
-      for (const [state, value] of counts ?? []) this.set({ state }, value)
-    },
   })
 }
 
