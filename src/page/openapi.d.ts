@@ -611,6 +611,141 @@ export interface components {
                 details?: boolean | null;
             } | null;
         };
+        JobSpecInput: {
+            /** @description Name that the adapter is published under; one of this name is replaced */
+            adapter: string;
+            /** @description Name of the base model; the server's own unless given */
+            base?: string;
+            /** @description A directory in DATASETS_DIR with train.jsonl and valid.jsonl; without one the data is uploaded */
+            dataset?: string;
+            /**
+             * @description Named settings that `settings` change
+             * @enum {string}
+             */
+            recipe?: "stratified" | "paper";
+            /**
+             * @description As `dylora train --help` lists them
+             * @default {}
+             */
+            settings: {
+                /**
+                 * @description What is learnt: nested factors, or factors of one rank
+                 * @enum {string}
+                 */
+                method?: "dylora" | "lora";
+                /** @description The highest rank */
+                max_rank?: number;
+                /** @description lora_alpha; the branch is scaled by alpha over the rank in use */
+                alpha?: number;
+                /**
+                 * @description How the branch is scaled at rank b
+                 * @enum {string}
+                 */
+                scaling?: "alpha/b" | "alpha/sqrt(b)" | "alpha/r";
+                /** @description The linear layers that are adapted */
+                target_modules?: ("q_proj" | "k_proj" | "v_proj" | "o_proj" | "fc_in" | "fc_out")[];
+                /**
+                 * @description How ranks are drawn
+                 * @enum {string}
+                 */
+                distribution?: "uniform" | "geometric";
+                /**
+                 * @description One rank a step, as in the paper, or one an example
+                 * @enum {string}
+                 */
+                rank_per?: "batch" | "example";
+                /**
+                 * @description Ranks are drawn on their own, as in the paper, or cover the distribution evenly
+                 * @enum {string}
+                 */
+                rank_draw?: "independent" | "stratified";
+                /** @description Share of the examples that always train the highest rank (--rank-per example) */
+                max_rank_share?: number;
+                /**
+                 * @description Examples train the rank drawn, or all ranks at once through a fixed diagonal (MatryoshkaLoRA)
+                 * @enum {string}
+                 */
+                objective?: "sampled" | "matryoshka";
+                /** @description Share of the highest rank's own distribution in the target of the others; each example then comes twice */
+                distillation?: number;
+                /**
+                 * @description Rows 1..b move, or row b alone
+                 * @enum {string}
+                 */
+                update?: "all" | "frozen";
+                /** @description Passes over the data, unless steps are given */
+                epochs?: number;
+                /** @description Optimizer steps */
+                steps?: number;
+                /** @description Sequences in a run */
+                batch_size?: number;
+                /** @description Runs in an optimizer step */
+                accumulate?: number;
+                /** @description The peak; 2e-3 for adapters and 1e-3 for full training unless given */
+                learning_rate?: number;
+                /** @description Learning rate of lora_B over that of lora_A (LoRA+) */
+                loraplus_lr_ratio?: number;
+                /** @description Learning rate of a row times (1 / its share of the draws) to this power */
+                row_lr_exponent?: number;
+                /** @description Steps over which the learning rate climbs; 6 % of all unless given */
+                warmup_steps?: number;
+                /**
+                 * @description How the learning rate falls afterwards
+                 * @enum {string}
+                 */
+                decay?: "linear" | "cosine" | "constant";
+                /** @description Decoupled weight decay */
+                weight_decay?: number;
+                /** @description Decay of the first moment */
+                beta1?: number;
+                /** @description Decay of the second moment */
+                beta2?: number;
+                /** @description Added to the root of the second moment */
+                epsilon?: number;
+                /** @description Largest norm of the gradient; 0 leaves it as it is */
+                clip?: number;
+                /** @description Share of the target that is spread over all tokens */
+                label_smoothing?: number;
+                /** @description LoRA dropout: share of the inputs of a branch that is dropped */
+                dropout?: number;
+                /** @description Longest sequence in tokens; the model's positions unless given */
+                max_length?: number;
+                /** @description Of order, ranks, initial values and dropout */
+                seed?: number;
+            };
+            /**
+             * @description What every rank is measured by on the validation data; the first is what `auto` reads
+             * @default [
+             *       "bleu"
+             *     ]
+             */
+            metrics: ("bleu" | "nist" | "meteor" | "rouge_l" | "cider" | "ter" | "chrf")[];
+            /**
+             * @description Higher ones run first
+             * @default 0
+             */
+            priority: number;
+            /**
+             * @description After which the job is given up
+             * @default 21600
+             */
+            time_limit_seconds: number;
+            /**
+             * @description What must hold for the adapter to be published
+             * @default {
+             *       "not_worse": false
+             *     }
+             */
+            gate: {
+                /** @description Least value of the first metric at the highest rank */
+                min_quality?: number;
+                /**
+                 * @description Refuse where a rank is below the confidence interval of the adapter that would be replaced
+                 * @default false
+                 */
+                not_worse: boolean;
+            };
+        };
         /** @description Unknown fields are ignored */
         CompletionRequestInput: {
             /** @description An adapter or the base model, with or without a rank: `e2e`, `e2e:r4`; by default the default adapter */
@@ -1675,6 +1810,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example # HELP dylora_requests_running Requests in the batch
+                     *     # TYPE dylora_requests_running gauge
+                     *     dylora_requests_running 3
+                     */
                     "text/plain": string;
                 };
             };
@@ -1694,6 +1834,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "inputs": "name : The Vaults | Type : pub | area : riverside",
+                 *       "parameters": {
+                 *         "adapter_id": "e2e",
+                 *         "rank": 4,
+                 *         "max_new_tokens": 30
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["GenerateInput"];
             };
         };
@@ -1704,7 +1854,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "generated_text": " The Vaults is a pub by the riverside ."
+                     *     }
+                     */
                     "application/json": components["schemas"]["Generation"];
+                    /**
+                     * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
+                     *
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
@@ -1714,6 +1874,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1723,6 +1894,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1732,6 +1914,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1741,6 +1934,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter": "nope",
+                     *       "known": [
+                     *         "e2e"
+                     *       ],
+                     *       "type": "urn:dylora:problem:adapter-not-found",
+                     *       "title": "adapter not found",
+                     *       "status": 404,
+                     *       "detail": "Adapter 'nope' is not known: there is e2e",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Adapter 'nope' is not known: there is e2e",
+                     *       "error_type": "adapter_not_found"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1750,6 +1958,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:body-too-large",
+                     *       "title": "body too large",
+                     *       "status": 413,
+                     *       "detail": "Request body is too large",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Request body is too large",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1759,6 +1978,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1768,6 +1998,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1777,6 +2033,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1786,6 +2053,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:internal",
+                     *       "title": "internal",
+                     *       "status": 500,
+                     *       "detail": "Something went wrong here; the log has it under this request id",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Something went wrong here; the log has it under this request id",
+                     *       "error_type": "generation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1795,6 +2073,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1814,6 +2103,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "inputs": "name : The Vaults | Type : pub | area : riverside",
+                 *       "parameters": {
+                 *         "adapter_id": "e2e",
+                 *         "rank": 4,
+                 *         "max_new_tokens": 30
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["GenerateInput"];
             };
         };
@@ -1824,7 +2123,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "generated_text": " The Vaults is a pub by the riverside ."
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["Generation"][];
+                    /**
+                     * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
+                     *
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
@@ -1834,6 +2145,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1843,6 +2165,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1852,6 +2185,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1861,6 +2205,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter": "nope",
+                     *       "known": [
+                     *         "e2e"
+                     *       ],
+                     *       "type": "urn:dylora:problem:adapter-not-found",
+                     *       "title": "adapter not found",
+                     *       "status": 404,
+                     *       "detail": "Adapter 'nope' is not known: there is e2e",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Adapter 'nope' is not known: there is e2e",
+                     *       "error_type": "adapter_not_found"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1870,6 +2229,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:body-too-large",
+                     *       "title": "body too large",
+                     *       "status": 413,
+                     *       "detail": "Request body is too large",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Request body is too large",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1879,6 +2249,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1888,6 +2269,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1897,6 +2304,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1906,6 +2324,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:internal",
+                     *       "title": "internal",
+                     *       "status": 500,
+                     *       "detail": "Something went wrong here; the log has it under this request id",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Something went wrong here; the log has it under this request id",
+                     *       "error_type": "generation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1915,6 +2344,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1934,6 +2374,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "inputs": "name : The Vaults | Type : pub | area : riverside",
+                 *       "parameters": {
+                 *         "adapter_id": "e2e",
+                 *         "rank": 4,
+                 *         "max_new_tokens": 30
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["GenerateInput"];
             };
         };
@@ -1944,6 +2394,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
+                     *
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
@@ -1953,6 +2408,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1962,6 +2428,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1971,6 +2448,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1980,6 +2468,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter": "nope",
+                     *       "known": [
+                     *         "e2e"
+                     *       ],
+                     *       "type": "urn:dylora:problem:adapter-not-found",
+                     *       "title": "adapter not found",
+                     *       "status": 404,
+                     *       "detail": "Adapter 'nope' is not known: there is e2e",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Adapter 'nope' is not known: there is e2e",
+                     *       "error_type": "adapter_not_found"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1989,6 +2492,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:body-too-large",
+                     *       "title": "body too large",
+                     *       "status": 413,
+                     *       "detail": "Request body is too large",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Request body is too large",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -1998,6 +2512,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2007,6 +2532,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2016,6 +2567,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2025,6 +2587,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:internal",
+                     *       "title": "internal",
+                     *       "status": 500,
+                     *       "detail": "Something went wrong here; the log has it under this request id",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Something went wrong here; the log has it under this request id",
+                     *       "error_type": "generation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2034,6 +2607,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2048,6 +2632,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "model": "e2e:r4",
+                 *       "prompt": "name : The Vaults | Type : pub | area : riverside",
+                 *       "max_tokens": 30
+                 *     }
+                 */
                 "application/json": components["schemas"]["CompletionRequestInput"];
             };
         };
@@ -2058,7 +2649,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "cmpl-9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "created": 1793527200,
+                     *       "model": "e2e:r4",
+                     *       "object": "text_completion",
+                     *       "choices": [
+                     *         {
+                     *           "index": 0,
+                     *           "text": " The Vaults is a pub by the riverside .",
+                     *           "logprobs": null,
+                     *           "finish_reason": "stop",
+                     *           "seed": 7
+                     *         }
+                     *       ],
+                     *       "usage": {
+                     *         "prompt_tokens": 14,
+                     *         "completion_tokens": 11,
+                     *         "total_tokens": 25
+                     *       },
+                     *       "dylora": {
+                     *         "adapter_id": "e2e",
+                     *         "adapter_digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *         "rank": 4,
+                     *         "rank_requested": 4,
+                     *         "rank_reason": "requested"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Completion"];
+                    /**
+                     * @example data: {"id":"cmpl-9f2cd449-a8a0-44d7-972e-7989a87ed6b5","created":1793527200,"model":"e2e:r4","object":"text_completion","choices":[{"index":0,"text":" The","logprobs":null,"finish_reason":null,"seed":7}],"dylora":{"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     *
+                     *     data: [DONE]
+                     */
                     "text/event-stream": components["schemas"]["Completion"];
                 };
             };
@@ -2068,6 +2693,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *         "type": "invalid_request_error",
+                     *         "param": "rank",
+                     *         "code": "rank_not_allowed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2077,6 +2712,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2086,6 +2731,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2095,6 +2750,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Adapter 'nope' is not known: there is e2e",
+                     *         "type": "not_found_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2104,6 +2769,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Request body is too large",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "body_too_large"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2113,6 +2788,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Unsupported Media Type",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "unsupported_media_type"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2122,6 +2807,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2131,6 +2826,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Something went wrong here; the log has it under this request id",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "internal"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2140,6 +2845,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The server is shutting down",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "not_ready"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2154,6 +2869,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "model": "e2e:r4",
+                 *       "messages": [
+                 *         {
+                 *           "role": "user",
+                 *           "content": "name : The Vaults | Type : pub | area : riverside"
+                 *         }
+                 *       ],
+                 *       "max_tokens": 30
+                 *     }
+                 */
                 "application/json": components["schemas"]["ChatCompletionRequestInput"];
             };
         };
@@ -2164,7 +2891,45 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "chatcmpl-9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "created": 1793527200,
+                     *       "model": "e2e:r4",
+                     *       "object": "chat.completion",
+                     *       "choices": [
+                     *         {
+                     *           "index": 0,
+                     *           "message": {
+                     *             "role": "assistant",
+                     *             "content": " The Vaults is a pub by the riverside .",
+                     *             "refusal": null
+                     *           },
+                     *           "logprobs": null,
+                     *           "finish_reason": "stop",
+                     *           "seed": 7
+                     *         }
+                     *       ],
+                     *       "usage": {
+                     *         "prompt_tokens": 14,
+                     *         "completion_tokens": 11,
+                     *         "total_tokens": 25
+                     *       },
+                     *       "dylora": {
+                     *         "adapter_id": "e2e",
+                     *         "adapter_digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *         "rank": 4,
+                     *         "rank_requested": 4,
+                     *         "rank_reason": "requested"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ChatCompletion"];
+                    /**
+                     * @example data: {"id":"chatcmpl-9f2cd449-a8a0-44d7-972e-7989a87ed6b5","created":1793527200,"model":"e2e:r4","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":" The"},"logprobs":null,"finish_reason":null,"seed":7}],"dylora":{"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     *
+                     *     data: [DONE]
+                     */
                     "text/event-stream": components["schemas"]["ChatCompletionChunk"];
                 };
             };
@@ -2174,6 +2939,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *         "type": "invalid_request_error",
+                     *         "param": "rank",
+                     *         "code": "rank_not_allowed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2183,6 +2958,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2192,6 +2977,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2201,6 +2996,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Adapter 'nope' is not known: there is e2e",
+                     *         "type": "not_found_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2210,6 +3015,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Request body is too large",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "body_too_large"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2219,6 +3034,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Unsupported Media Type",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "unsupported_media_type"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2228,6 +3053,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2237,6 +3072,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Something went wrong here; the log has it under this request id",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "internal"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2246,6 +3091,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The server is shutting down",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "not_ready"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2266,6 +3121,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "e2e",
+                     *           "object": "model",
+                     *           "created": 1793527200,
+                     *           "owned_by": "dylora-serve",
+                     *           "root": "tiny-gpt2",
+                     *           "parent": "tiny-gpt2",
+                     *           "max_model_len": 257,
+                     *           "dylora": {
+                     *             "digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *             "ranks": [
+                     *               1,
+                     *               2,
+                     *               3,
+                     *               4,
+                     *               5,
+                     *               6,
+                     *               7,
+                     *               8
+                     *             ],
+                     *             "is_default": true
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ModelList"];
                 };
             };
@@ -2275,6 +3160,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2284,6 +3179,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2293,6 +3198,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2316,6 +3231,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "e2e",
+                     *       "object": "model",
+                     *       "created": 1793527200,
+                     *       "owned_by": "dylora-serve",
+                     *       "root": "tiny-gpt2",
+                     *       "parent": "tiny-gpt2",
+                     *       "max_model_len": 257,
+                     *       "dylora": {
+                     *         "digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *         "ranks": [
+                     *           1,
+                     *           2,
+                     *           3,
+                     *           4,
+                     *           5,
+                     *           6,
+                     *           7,
+                     *           8
+                     *         ],
+                     *         "is_default": true
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Model"];
                 };
             };
@@ -2325,6 +3265,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *         "type": "invalid_request_error",
+                     *         "param": "rank",
+                     *         "code": "rank_not_allowed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2334,6 +3284,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2343,6 +3303,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2352,6 +3322,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Adapter 'nope' is not known: there is e2e",
+                     *         "type": "not_found_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2361,6 +3341,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2375,6 +3365,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "lora_name": "mine",
+                 *       "lora_path": "mine"
+                 *     }
+                 */
                 "application/json": components["schemas"]["LoadLoraAdapterInput"];
             };
         };
@@ -2385,6 +3381,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example Success: LoRA adapter 'mine' added successfully. */
                     "text/plain": string;
                 };
             };
@@ -2394,6 +3391,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *         "type": "invalid_request_error",
+                     *         "param": "rank",
+                     *         "code": "rank_not_allowed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2403,6 +3410,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2412,6 +3429,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2421,6 +3448,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Adapter 'nope' is not known: there is e2e",
+                     *         "type": "not_found_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2430,6 +3467,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Request body is too large",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "body_too_large"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2439,6 +3486,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Unsupported Media Type",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "unsupported_media_type"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2448,6 +3505,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2457,6 +3524,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Something went wrong here; the log has it under this request id",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "internal"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2466,6 +3543,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The server is shutting down",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "not_ready"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2480,6 +3567,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "lora_name": "mine"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UnloadLoraAdapterInput"];
             };
         };
@@ -2490,6 +3582,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example Success: LoRA adapter 'mine' removed successfully. */
                     "text/plain": string;
                 };
             };
@@ -2499,6 +3592,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *         "type": "invalid_request_error",
+                     *         "param": "rank",
+                     *         "code": "rank_not_allowed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2508,6 +3611,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *         "type": "authentication_error",
+                     *         "param": null,
+                     *         "code": "unauthorized"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2517,6 +3630,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "This needs an admin key: 'web' is none",
+                     *         "type": "permission_error",
+                     *         "param": null,
+                     *         "code": "forbidden"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2526,6 +3649,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Adapter 'nope' is not known: there is e2e",
+                     *         "type": "not_found_error",
+                     *         "param": "model",
+                     *         "code": "model_not_found"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2535,6 +3668,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Request body is too large",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "body_too_large"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2544,6 +3687,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Unsupported Media Type",
+                     *         "type": "invalid_request_error",
+                     *         "param": null,
+                     *         "code": "unsupported_media_type"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2553,6 +3706,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The queue is full: 128 requests are waiting, 128 may",
+                     *         "type": "rate_limit_error",
+                     *         "param": null,
+                     *         "code": "rate_limit_exceeded"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2562,6 +3725,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "Something went wrong here; the log has it under this request id",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "internal"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2571,6 +3744,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "error": {
+                     *         "message": "The server is shutting down",
+                     *         "type": "server_error",
+                     *         "param": null,
+                     *         "code": "not_ready"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };
@@ -2590,6 +3773,30 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "examples": [
+                 *         {
+                 *           "inputs": "name : The Vaults | Type : pub | area : riverside",
+                 *           "references": [
+                 *             "The Vaults is a pub by the riverside .",
+                 *             "There is a pub by the river called The Vaults ."
+                 *           ]
+                 *         }
+                 *       ],
+                 *       "parameters": {
+                 *         "adapter_id": "e2e",
+                 *         "rank": [
+                 *           1,
+                 *           "max"
+                 *         ],
+                 *         "metrics": [
+                 *           "bleu"
+                 *         ],
+                 *         "max_new_tokens": 30
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["EvaluateInput"];
             };
         };
@@ -2600,6 +3807,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter_id": "e2e",
+                     *       "adapter_digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *       "examples": 100,
+                     *       "seed": 42,
+                     *       "ranks": [
+                     *         {
+                     *           "rank": 8,
+                     *           "rank_requested": "max",
+                     *           "rank_reason": "max",
+                     *           "metrics": [
+                     *             {
+                     *               "metric": "bleu",
+                     *               "value": 61.2,
+                     *               "ci95": [
+                     *                 58.9,
+                     *                 63.4
+                     *               ],
+                     *               "n": 100,
+                     *               "higher_is_better": true
+                     *             }
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Evaluation"];
                 };
             };
@@ -2609,6 +3843,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2618,6 +3863,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2627,6 +3883,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2636,6 +3903,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter": "nope",
+                     *       "known": [
+                     *         "e2e"
+                     *       ],
+                     *       "type": "urn:dylora:problem:adapter-not-found",
+                     *       "title": "adapter not found",
+                     *       "status": 404,
+                     *       "detail": "Adapter 'nope' is not known: there is e2e",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Adapter 'nope' is not known: there is e2e",
+                     *       "error_type": "adapter_not_found"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2645,6 +3927,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:body-too-large",
+                     *       "title": "body too large",
+                     *       "status": 413,
+                     *       "detail": "Request body is too large",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Request body is too large",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2654,6 +3947,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2663,6 +3967,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2672,6 +4002,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2681,6 +4022,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:internal",
+                     *       "title": "internal",
+                     *       "status": 500,
+                     *       "detail": "Something went wrong here; the log has it under this request id",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Something went wrong here; the log has it under this request id",
+                     *       "error_type": "generation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2690,6 +4042,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2713,6 +4076,78 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapters": [
+                     *         {
+                     *           "id": "e2e",
+                     *           "state": "serving",
+                     *           "reason": null,
+                     *           "is_default": true,
+                     *           "pinned_to": null,
+                     *           "digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *           "base_model": "tiny-gpt2",
+                     *           "base_digest": "sha256:166e0b12741efe64026a52cedda09f1e45d82e97b1b78bdc14968733bee3247c",
+                     *           "method": "dylora",
+                     *           "max_rank": 8,
+                     *           "lora_alpha": 16,
+                     *           "scaling": "alpha/r",
+                     *           "target_modules": [
+                     *             "q_proj",
+                     *             "v_proj"
+                     *           ],
+                     *           "auto": {
+                     *             "rank": 4,
+                     *             "reason": "auto"
+                     *           },
+                     *           "policy": {},
+                     *           "ranks": [
+                     *             {
+                     *               "rank": 4,
+                     *               "parameters": 12288,
+                     *               "bytes": 49152,
+                     *               "quality": [
+                     *                 {
+                     *                   "dataset": "e2e",
+                     *                   "split": "validation",
+                     *                   "metric": "bleu",
+                     *                   "value": 65.2,
+                     *                   "ci95": [
+                     *                     63.9,
+                     *                     66.4
+                     *                   ],
+                     *                   "n": 547,
+                     *                   "higher_is_better": true,
+                     *                   "primary": true
+                     *                 }
+                     *               ],
+                     *               "baselines": [],
+                     *               "latency": {
+                     *                 "time_to_first_token_ms": {
+                     *                   "count": 128,
+                     *                   "p50": 4.2,
+                     *                   "p90": 6.1,
+                     *                   "p99": 9.8
+                     *                 },
+                     *                 "inter_token_ms": {
+                     *                   "count": 128,
+                     *                   "p50": 4.2,
+                     *                   "p90": 6.1,
+                     *                   "p99": 9.8
+                     *                 },
+                     *                 "total_ms": {
+                     *                   "count": 128,
+                     *                   "p50": 4.2,
+                     *                   "p90": 6.1,
+                     *                   "p99": 9.8
+                     *                 }
+                     *               }
+                     *             }
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["AdapterList"];
                 };
             };
@@ -2722,6 +4157,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2731,6 +4177,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2740,6 +4197,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2749,6 +4232,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2777,6 +4271,74 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "e2e",
+                     *       "state": "serving",
+                     *       "reason": null,
+                     *       "is_default": true,
+                     *       "pinned_to": null,
+                     *       "digest": "sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55",
+                     *       "base_model": "tiny-gpt2",
+                     *       "base_digest": "sha256:166e0b12741efe64026a52cedda09f1e45d82e97b1b78bdc14968733bee3247c",
+                     *       "method": "dylora",
+                     *       "max_rank": 8,
+                     *       "lora_alpha": 16,
+                     *       "scaling": "alpha/r",
+                     *       "target_modules": [
+                     *         "q_proj",
+                     *         "v_proj"
+                     *       ],
+                     *       "auto": {
+                     *         "rank": 4,
+                     *         "reason": "auto"
+                     *       },
+                     *       "policy": {},
+                     *       "ranks": [
+                     *         {
+                     *           "rank": 4,
+                     *           "parameters": 12288,
+                     *           "bytes": 49152,
+                     *           "quality": [
+                     *             {
+                     *               "dataset": "e2e",
+                     *               "split": "validation",
+                     *               "metric": "bleu",
+                     *               "value": 65.2,
+                     *               "ci95": [
+                     *                 63.9,
+                     *                 66.4
+                     *               ],
+                     *               "n": 547,
+                     *               "higher_is_better": true,
+                     *               "primary": true
+                     *             }
+                     *           ],
+                     *           "baselines": [],
+                     *           "latency": {
+                     *             "time_to_first_token_ms": {
+                     *               "count": 128,
+                     *               "p50": 4.2,
+                     *               "p90": 6.1,
+                     *               "p99": 9.8
+                     *             },
+                     *             "inter_token_ms": {
+                     *               "count": 128,
+                     *               "p50": 4.2,
+                     *               "p90": 6.1,
+                     *               "p99": 9.8
+                     *             },
+                     *             "total_ms": {
+                     *               "count": 128,
+                     *               "p50": 4.2,
+                     *               "p90": 6.1,
+                     *               "p99": 9.8
+                     *             }
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Adapter"];
                 };
             };
@@ -2786,6 +4348,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2795,6 +4368,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2804,6 +4388,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "adapter": "nope",
+                     *       "known": [
+                     *         "e2e"
+                     *       ],
+                     *       "type": "urn:dylora:problem:adapter-not-found",
+                     *       "title": "adapter not found",
+                     *       "status": 404,
+                     *       "detail": "Adapter 'nope' is not known: there is e2e",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Adapter 'nope' is not known: there is e2e",
+                     *       "error_type": "adapter_not_found"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2813,6 +4412,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "rank": 9,
+                     *       "allowed": [
+                     *         0,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         4,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         8,
+                     *         "max",
+                     *         "auto",
+                     *         "base"
+                     *       ],
+                     *       "type": "urn:dylora:problem:rank-not-allowed",
+                     *       "title": "rank not allowed",
+                     *       "status": 422,
+                     *       "detail": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Rank 9 is not allowed: expected one of 0, 1, 2, 3, 4, 5, 6, 7, 8, max, auto, base",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2822,6 +4447,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2851,6 +4487,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "jobs": [
+                     *         {
+                     *           "id": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *           "state": "running",
+                     *           "reason": null,
+                     *           "attempt": 1,
+                     *           "worker": "gpu-node-1-7",
+                     *           "adapter_digest": null,
+                     *           "files_kept": true,
+                     *           "progress": {
+                     *             "step": 200,
+                     *             "steps": 1200,
+                     *             "loss": 1.52,
+                     *             "loss_by_rank": {
+                     *               "1": 1.71,
+                     *               "8": 1.48
+                     *             },
+                     *             "tokens_per_second": 20150,
+                     *             "seconds_left": 61
+                     *           },
+                     *           "created_at": "2026-11-02T10:00:00.000Z",
+                     *           "started_at": "2026-11-02T10:00:01.000Z",
+                     *           "ended_at": null,
+                     *           "spec": {
+                     *             "adapter": "mine",
+                     *             "dataset": "reviews",
+                     *             "settings": {
+                     *               "max_rank": 8,
+                     *               "epochs": 3
+                     *             },
+                     *             "metrics": [
+                     *               "bleu",
+                     *               "rouge_l"
+                     *             ],
+                     *             "gate": {
+                     *               "not_worse": true,
+                     *               "min_quality": 40
+                     *             },
+                     *             "priority": 0,
+                     *             "time_limit_seconds": 21600
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["JobList"];
                 };
             };
@@ -2860,6 +4544,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2869,6 +4564,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2878,6 +4584,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2887,6 +4604,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2896,6 +4625,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2905,6 +4645,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2914,6 +4665,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2923,6 +4691,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2932,6 +4711,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2946,8 +4736,53 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JobSpec"];
-                "multipart/form-data": components["schemas"]["JobSpec"];
+                /**
+                 * @example {
+                 *       "adapter": "mine",
+                 *       "dataset": "reviews",
+                 *       "settings": {
+                 *         "max_rank": 8,
+                 *         "epochs": 3
+                 *       },
+                 *       "metrics": [
+                 *         "bleu",
+                 *         "rouge_l"
+                 *       ],
+                 *       "gate": {
+                 *         "not_worse": true,
+                 *         "min_quality": 40
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["JobSpecInput"];
+                /**
+                 * @example {
+                 *       "job": {
+                 *         "adapter": "mine",
+                 *         "settings": {
+                 *           "max_rank": 8,
+                 *           "epochs": 3
+                 *         },
+                 *         "metrics": [
+                 *           "bleu",
+                 *           "rouge_l"
+                 *         ],
+                 *         "gate": {
+                 *           "not_worse": true,
+                 *           "min_quality": 40
+                 *         }
+                 *       },
+                 *       "data": "{\"context\": \"name : The Vaults | Type : pub\", \"completion\": \"The Vaults is a pub .\"}\n",
+                 *       "validation": "{\"context\": \"name : The Vaults | Type : pub\", \"completion\": \"The Vaults is a pub .\"}\n"
+                 *     }
+                 */
+                "multipart/form-data": {
+                    job: components["schemas"]["JobSpecInput"];
+                    /** @description What is trained on: `{"context", "completion"}` a line */
+                    data: string;
+                    /** @description What every rank is measured on, in the same form */
+                    validation?: string;
+                };
             };
         };
         responses: {
@@ -2957,6 +4792,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "state": "queued",
+                     *       "reason": null,
+                     *       "attempt": 0,
+                     *       "worker": null,
+                     *       "adapter_digest": null,
+                     *       "files_kept": true,
+                     *       "progress": null,
+                     *       "created_at": "2026-11-02T10:00:00.000Z",
+                     *       "started_at": null,
+                     *       "ended_at": null,
+                     *       "spec": {
+                     *         "adapter": "mine",
+                     *         "dataset": "reviews",
+                     *         "settings": {
+                     *           "max_rank": 8,
+                     *           "epochs": 3
+                     *         },
+                     *         "metrics": [
+                     *           "bleu",
+                     *           "rouge_l"
+                     *         ],
+                     *         "gate": {
+                     *           "not_worse": true,
+                     *           "min_quality": 40
+                     *         },
+                     *         "priority": 0,
+                     *         "time_limit_seconds": 21600
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -2966,6 +4834,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2975,6 +4854,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2984,6 +4874,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2993,6 +4894,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3002,6 +4915,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3011,6 +4935,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3020,6 +4955,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3029,6 +4981,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3038,6 +5001,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3047,6 +5021,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:storage-full",
+                     *       "title": "storage full",
+                     *       "status": 507,
+                     *       "detail": "There is no room for the files of the job: nothing was taken",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no room for the files of the job: nothing was taken",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3070,6 +5055,49 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "state": "running",
+                     *       "reason": null,
+                     *       "attempt": 1,
+                     *       "worker": "gpu-node-1-7",
+                     *       "adapter_digest": null,
+                     *       "files_kept": true,
+                     *       "progress": {
+                     *         "step": 200,
+                     *         "steps": 1200,
+                     *         "loss": 1.52,
+                     *         "loss_by_rank": {
+                     *           "1": 1.71,
+                     *           "8": 1.48
+                     *         },
+                     *         "tokens_per_second": 20150,
+                     *         "seconds_left": 61
+                     *       },
+                     *       "created_at": "2026-11-02T10:00:00.000Z",
+                     *       "started_at": "2026-11-02T10:00:01.000Z",
+                     *       "ended_at": null,
+                     *       "spec": {
+                     *         "adapter": "mine",
+                     *         "dataset": "reviews",
+                     *         "settings": {
+                     *           "max_rank": 8,
+                     *           "epochs": 3
+                     *         },
+                     *         "metrics": [
+                     *           "bleu",
+                     *           "rouge_l"
+                     *         ],
+                     *         "gate": {
+                     *           "not_worse": true,
+                     *           "min_quality": 40
+                     *         },
+                     *         "priority": 0,
+                     *         "time_limit_seconds": 21600
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -3079,6 +5107,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3088,6 +5127,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3097,6 +5147,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3106,6 +5167,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3115,6 +5188,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3124,6 +5208,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3133,6 +5228,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3142,6 +5254,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3151,6 +5274,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3174,6 +5308,49 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "state": "cancelled",
+                     *       "reason": null,
+                     *       "attempt": 1,
+                     *       "worker": "gpu-node-1-7",
+                     *       "adapter_digest": null,
+                     *       "files_kept": true,
+                     *       "progress": {
+                     *         "step": 200,
+                     *         "steps": 1200,
+                     *         "loss": 1.52,
+                     *         "loss_by_rank": {
+                     *           "1": 1.71,
+                     *           "8": 1.48
+                     *         },
+                     *         "tokens_per_second": 20150,
+                     *         "seconds_left": 61
+                     *       },
+                     *       "created_at": "2026-11-02T10:00:00.000Z",
+                     *       "started_at": "2026-11-02T10:00:01.000Z",
+                     *       "ended_at": "2026-11-02T10:02:00.000Z",
+                     *       "spec": {
+                     *         "adapter": "mine",
+                     *         "dataset": "reviews",
+                     *         "settings": {
+                     *           "max_rank": 8,
+                     *           "epochs": 3
+                     *         },
+                     *         "metrics": [
+                     *           "bleu",
+                     *           "rouge_l"
+                     *         ],
+                     *         "gate": {
+                     *           "not_worse": true,
+                     *           "min_quality": 40
+                     *         },
+                     *         "priority": 0,
+                     *         "time_limit_seconds": 21600
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -3183,6 +5360,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3192,6 +5380,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3201,6 +5400,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3210,6 +5420,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3219,6 +5441,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:conflict",
+                     *       "title": "conflict",
+                     *       "status": 409,
+                     *       "detail": "Job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5 is succeeded: only a queued or running one can be cancelled",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5 is succeeded: only a queued or running one can be cancelled",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3228,6 +5461,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3237,6 +5481,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3246,6 +5501,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3255,6 +5527,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3264,6 +5547,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3290,6 +5584,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example id:7
+                     *     event:step
+                     *     data: {"step":20,"steps":1200,"loss":2.69,"loss_by_rank":{"8":2.61}}
+                     */
                     "text/event-stream": string;
                 };
             };
@@ -3299,6 +5598,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3308,6 +5618,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3317,6 +5638,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3326,6 +5658,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3335,6 +5679,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3344,6 +5699,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3353,6 +5719,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3362,6 +5745,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3371,6 +5765,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3394,6 +5799,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "state": "queued",
+                     *       "reason": null,
+                     *       "attempt": 0,
+                     *       "worker": null,
+                     *       "adapter_digest": null,
+                     *       "files_kept": true,
+                     *       "progress": null,
+                     *       "created_at": "2026-11-02T10:00:00.000Z",
+                     *       "started_at": null,
+                     *       "ended_at": null,
+                     *       "spec": {
+                     *         "adapter": "mine",
+                     *         "dataset": "reviews",
+                     *         "settings": {
+                     *           "max_rank": 8,
+                     *           "epochs": 3
+                     *         },
+                     *         "metrics": [
+                     *           "bleu",
+                     *           "rouge_l"
+                     *         ],
+                     *         "gate": {
+                     *           "not_worse": true,
+                     *           "min_quality": 40
+                     *         },
+                     *         "priority": 0,
+                     *         "time_limit_seconds": 21600
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Job"];
                 };
             };
@@ -3403,6 +5841,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:bad-request",
+                     *       "title": "bad request",
+                     *       "status": 400,
+                     *       "detail": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Body is not valid JSON but content-type is set to 'application/json'",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3412,6 +5861,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3421,6 +5881,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3430,6 +5901,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "job": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "type": "urn:dylora:problem:job-not-found",
+                     *       "title": "job not found",
+                     *       "status": 404,
+                     *       "detail": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "There is no job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3439,6 +5922,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:conflict",
+                     *       "title": "conflict",
+                     *       "status": 409,
+                     *       "detail": "Job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5 is succeeded: only a queued or running one can be cancelled",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Job 9f2cd449-a8a0-44d7-972e-7989a87ed6b5 is succeeded: only a queued or running one can be cancelled",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3448,6 +5942,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:too-large",
+                     *       "title": "too large",
+                     *       "status": 413,
+                     *       "detail": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "data is larger than JOB_DATA_LIMIT allows",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3457,6 +5962,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unsupported-media-type",
+                     *       "title": "unsupported media type",
+                     *       "status": 415,
+                     *       "detail": "Unsupported Media Type",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "Unsupported Media Type",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3466,6 +5982,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "errors": [
+                     *         {
+                     *           "detail": "expected at most 64, got 100",
+                     *           "pointer": "#/settings/max_rank"
+                     *         }
+                     *       ],
+                     *       "type": "urn:dylora:problem:validation",
+                     *       "title": "validation",
+                     *       "status": 422,
+                     *       "detail": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "#/settings/max_rank: expected at most 64, got 100",
+                     *       "error_type": "validation"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3475,6 +6008,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "As many jobs wait or run as may: expected fewer than 100",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3484,6 +6028,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3504,6 +6059,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": {
                         /** @enum {string} */
                         status: "ok";
@@ -3527,6 +6087,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": {
                         /** @enum {string} */
                         status: "ok";
@@ -3539,6 +6104,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:not-ready",
+                     *       "title": "not ready",
+                     *       "status": 503,
+                     *       "detail": "The server is shutting down",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The server is shutting down",
+                     *       "error_type": "not_ready"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3559,6 +6135,48 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "service": "dylora-serve",
+                     *       "version": "0.1.0",
+                     *       "versions": {
+                     *         "node": "24.0.0",
+                     *         "onnxruntime": "1.30.0"
+                     *       },
+                     *       "base_model": {
+                     *         "name": "tiny-gpt2",
+                     *         "digest": "sha256:166e0b12741efe64026a52cedda09f1e45d82e97b1b78bdc14968733bee3247c",
+                     *         "architecture": "gpt2",
+                     *         "positions": 256,
+                     *         "vocabulary": 4096,
+                     *         "quantization": "none"
+                     *       },
+                     *       "device": {
+                     *         "kind": "cpu",
+                     *         "provider": "CPUExecutionProvider",
+                     *         "reason": "DEVICE is auto, and CUDA is not there"
+                     *       },
+                     *       "limits": {
+                     *         "max_batch_size": 16,
+                     *         "max_waiting_requests": 128,
+                     *         "max_total_tokens": 257
+                     *       },
+                     *       "default_adapter": "e2e",
+                     *       "adapters": [
+                     *         "e2e"
+                     *       ],
+                     *       "model_id": "tiny-gpt2",
+                     *       "model_sha": "sha256:166e0b12741efe64026a52cedda09f1e45d82e97b1b78bdc14968733bee3247c",
+                     *       "model_device_type": "cpu",
+                     *       "router": "dylora-serve",
+                     *       "max_concurrent_requests": 144,
+                     *       "max_best_of": 16,
+                     *       "max_stop_sequences": 16,
+                     *       "max_input_tokens": 256,
+                     *       "max_total_tokens": 257,
+                     *       "max_client_batch_size": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["Info"];
                 };
             };
@@ -3568,6 +6186,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:unauthorized",
+                     *       "title": "unauthorized",
+                     *       "status": 401,
+                     *       "detail": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an API key: expected the header 'Authorization: Bearer <key>'",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3577,6 +6206,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:forbidden",
+                     *       "title": "forbidden",
+                     *       "status": 403,
+                     *       "detail": "This needs an admin key: 'web' is none",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "This needs an admin key: 'web' is none",
+                     *       "error_type": "unauthorized"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3586,6 +6226,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "urn:dylora:problem:overloaded",
+                     *       "title": "overloaded",
+                     *       "status": 429,
+                     *       "detail": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "instance": "9f2cd449-a8a0-44d7-972e-7989a87ed6b5",
+                     *       "error": "The queue is full: 128 requests are waiting, 128 may",
+                     *       "error_type": "overloaded"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };

@@ -5,6 +5,7 @@ export type Schema = Readonly<Record<string, unknown>>
 
 interface Content {
   readonly schema: Schema
+  readonly example?: unknown
 }
 
 export interface Operation {

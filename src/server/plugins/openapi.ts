@@ -4,16 +4,19 @@ import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import type { OpenAPIV3_1 } from 'openapi-types'
+import { type Document, finished } from '../openapi-transforms.ts'
 
 export interface OpenApiOptions {
   readonly version: string
 }
 
-type Document = Partial<OpenAPIV3_1.Document>
-
 const description = `Serves a base model and its DyLoRA adapters, with the LoRA rank chosen per request.
 \`/generate\` and \`/generate_stream\` take and give what a text-generation-inference client expects; the rank is ours.
 Failures are RFC 9457 problem documents that also carry \`error\` and \`error_type\`.`
+
+/** The server speaks plain HTTP, on which the page must not ask for its files by HTTPS; nor does it ask anybody else for any. */
+const plainHttpPolicy = (policy: string): string =>
+  policy.replace(/ ?upgrade-insecure-requests;?| https:| validator\.swagger\.io/g, '')
 
 /** Registered before the routes, whose schemas it collects. */
 export const openapi = fp<OpenApiOptions>(
@@ -47,65 +50,14 @@ export const openapi = fp<OpenApiOptions>(
         ],
       },
       transform: jsonSchemaTransform,
-      transformObject: (input) =>
-        withRefusals(withoutUnused(jsonSchemaTransformObject(input) as Document)) as OpenAPIV3_1.Document,
+      transformObject: (input) => finished(jsonSchemaTransformObject(input) as Document) as OpenAPIV3_1.Document,
     })
-    await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      transformStaticCSP: plainHttpPolicy,
+    })
     app.get('/openapi.json', { schema: { hide: true } as object }, async () => app.swagger())
   },
   { name: 'openapi' },
 )
-
-/** Every schema comes in an input and an output form; keeps those that something refers to. */
-function withoutUnused(document: Document): Document {
-  const all = document.components?.schemas ?? {}
-  const used = new Set<string>()
-  const visit = (value: unknown): void => {
-    for (const [, name] of JSON.stringify(value ?? null).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
-      if (name === undefined || used.has(name)) continue
-      used.add(name)
-      visit(all[name])
-    }
-  }
-  visit(document.paths)
-  const schemas = Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)))
-  return { ...document, components: { ...document.components, schemas } }
-}
-
-/** Asked by machines, which have no key. */
-const open: ReadonlySet<string> = new Set(['/health', '/ready', '/metrics'])
-
-const refusals = {
-  401: 'No key, or one that is not known, where the server wants one',
-  403: 'The key may not do this',
-  429: 'Too many requests, in all or of this key',
-} as const
-
-interface Operation {
-  readonly responses?: Readonly<Record<string, unknown>>
-}
-
-/** The operation's own descriptions come first. */
-const withResponses = (operation: Operation, more: Readonly<Record<string, unknown>>) => ({
-  ...operation,
-  responses: { ...more, ...operation.responses },
-})
-
-/** What may meet any request before its route is reached. */
-function withRefusals(document: Document): Document {
-  const paths = Object.entries(document.paths ?? {}).map(([path, item]) => {
-    if (open.has(path)) return [path, item]
-    const schema = { $ref: `#/components/schemas/${path.startsWith('/v1') ? 'OpenAiError' : 'Problem'}` }
-    const type = path.startsWith('/v1') ? 'application/json' : 'application/problem+json'
-    const added = Object.entries(refusals).map(([status, description]) => [
-      status,
-      { description, content: { [type]: { schema } } },
-    ])
-    const operations = Object.entries(item ?? {}).map(([method, operation]) => [
-      method,
-      withResponses(operation as Operation, Object.fromEntries(added)),
-    ])
-    return [path, Object.fromEntries(operations)]
-  })
-  return { ...document, paths: Object.fromEntries(paths) }
-}

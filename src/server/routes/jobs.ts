@@ -132,7 +132,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRouteOptions> = async (app, { j
           '`validation`, both JSON lines of `{"context", "completion"}`.',
         tags: ['training'],
         consumes: ['application/json', 'multipart/form-data'],
-        body: z.unknown().meta({ $ref: '#/components/schemas/JobSpec' }).optional() as unknown as z.ZodType,
+        body: z.unknown().meta({ $ref: '#/components/schemas/JobSpecInput' }).optional() as unknown as z.ZodType,
         response: {
           201: json('The job, in the queue', JobView),
           ...failures,
