@@ -63,7 +63,7 @@ t.test('gives the metrics of some names alone', async (t) => {
   const of = async (...names: string[]) =>
     samplesOf((await app.inject({ url: '/metrics', query: { name: names } })).body)
   const all = samplesOf(await scrape())
-  const some = await of('dylora_requests_running', 'dylora_batch_size', 'dylora_batch_size', 'nothing')
+  const some = await of('dylora_requests_running', 'dylora_batch_size', 'dylora_batch_size', 'nothing', 'valueOf')
   const named = [...all].filter(([name]) => /^dylora_(requests_running|batch_size(_\w+)?)($|\{)/.test(name))
   t.same([...some], named)
   t.ok(some.size > 5)

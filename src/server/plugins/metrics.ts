@@ -177,7 +177,9 @@ const MetricsQuery = z.object({
 /** A name that no metric has gives nothing. */
 async function textOf(registry: Registry, wanted: string | readonly string[] | undefined): Promise<string> {
   if (wanted === undefined) return registry.metrics()
-  const known = [...new Set([wanted].flat())].filter((name) => registry.getSingleMetric(name) !== undefined)
+  // By their own names: the registry would also find what every object has, such as valueOf.
+  const names = new Set(registry.getMetricsAsArray().map(({ name }) => name))
+  const known = [...new Set([wanted].flat())].filter((name) => names.has(name))
   const texts = await Promise.all(known.map((name) => registry.getSingleMetricAsString(name)))
   return texts.map((text) => `${text}\n`).join('\n')
 }
