@@ -15,6 +15,12 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** Of the file system, and of a PostgreSQL that says the same of its own. */
+const fullCodes: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', '53100'])
+
+export const isStorageFull = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && fullCodes.has(error.code)
+
 export function openPostgres(url: string): Database {
   const pool = new pg.Pool({ connectionString: url, max: 5, application_name: 'dylora-serve' })
   // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
@@ -34,9 +40,18 @@ export function openPostgres(url: string): Database {
  * JavaScript, so that it runs from source and built alike.
  */
 const owner = `
+const { existsSync, renameSync, rmSync } = require('node:fs')
 const { parentPort, workerData } = require('node:worker_threads')
 const ready = Promise.all([import(workerData.pglite), import(workerData.boss)]).then(async ([{ PGlite }, { fromPglite }]) => {
-  const database = await PGlite.create(workerData.directory)
+  const { directory } = workerData
+  // A database that was half made when the disk was full, or the process ended, can never be opened.
+  if (!existsSync(directory)) {
+    const unfinished = directory + '.unfinished'
+    rmSync(unfinished, { recursive: true, force: true })
+    await (await PGlite.create(unfinished)).close()
+    renameSync(unfinished, directory)
+  }
+  const database = await PGlite.create(directory)
   return { database, run: fromPglite(database).executeSql }
 })
 ready.catch((error) => setImmediate(() => { throw error }))
@@ -45,8 +60,10 @@ parentPort.on('message', async ({ id, text, values, close }) => {
     const { database, run } = await ready
     const rows = close ? (await database.close(), []) : (await run(text, values)).rows
     parentPort.postMessage({ id, rows })
-  } catch ({ message, code }) {
-    parentPort.postMessage({ id, error: { message, code } })
+  } catch ({ message, code, errno }) {
+    // The database's own file system has numbers for errors, and no words.
+    const full = errno === 51
+    parentPort.postMessage({ id, error: { message: message || 'error ' + errno, code: full ? 'ENOSPC' : code } })
   }
 })
 `

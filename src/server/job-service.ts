@@ -7,7 +7,7 @@ import { readTokenizer, type Tokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import type { Bases } from '../jobs/bases.ts'
 import { serveDatabase } from '../jobs/channel.ts'
-import { type Database, openEmbedded, openPostgres } from '../jobs/database.ts'
+import { type Database, isStorageFull, openEmbedded, openPostgres } from '../jobs/database.ts'
 import { JobQueue, type Retention } from '../jobs/job-queue.ts'
 import { removeBrokenUploads, removeExpired } from '../jobs/retention.ts'
 
@@ -77,7 +77,15 @@ export class JobService {
     const abandonedMs = databaseUrl === undefined ? 0 : hour
     const database =
       databaseUrl === undefined ? await openEmbedded(join(jobsDirectory, 'queue')) : openPostgres(databaseUrl)
-    const queue = await JobQueue.open(database, { supervise: true, warn: (error) => log.warn({ err: error }, 'queue') })
+    const queue = await JobQueue.open(database, {
+      supervise: true,
+      warn: (error) => log.warn({ err: error }, 'queue'),
+    }).catch(async (error: unknown) => {
+      // Or the next who asks would find it taken.
+      await database.close().catch(() => {})
+      log.error({ err: error }, 'the queue cannot be opened')
+      throw isStorageFull(error) ? errors.storageFull('There is no room for the queue of jobs') : error
+    })
     await removeBrokenUploads(jobsDirectory, abandonedMs)
     this.#sweeping = setInterval(() => void this.#sweep(queue), sweepEveryMs).unref()
     if (databaseUrl === undefined) for (let i = 0; i < workers; i++) this.#startWorker(database, i)

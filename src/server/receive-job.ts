@@ -9,6 +9,7 @@ import type { FastifyRequest } from 'fastify'
 import { exists } from '../dylora/publish.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { type Checked, checkData, checkSpec } from '../jobs/check.ts'
+import { isStorageFull } from '../jobs/database.ts'
 import { type Job, JobSpec } from '../jobs/job.ts'
 import { type JobPlaces, jobPlaces, uploadPlaces } from '../jobs/places.ts'
 import type { JobService } from './job-service.ts'
@@ -109,14 +110,10 @@ async function takeDataset({ dataset }: JobSpec, places: JobPlaces, datasets: st
   }
 }
 
-/** Of the file system, and of a PostgreSQL that says the same of its own. */
-const fullCodes: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', '53100'])
-
 /** Clients learn the line of a mistake, not where the server keeps the file. */
 function asClientsSeeIt(error: unknown, directory: string): unknown {
   if (!(error instanceof Error)) return error
-  if ('code' in error && fullCodes.has(error.code))
-    return errors.storageFull('There is no room for the files of the job: nothing was taken')
+  if (isStorageFull(error)) return errors.storageFull('There is no room for the files of the job: nothing was taken')
   if (!(error instanceof DyloraError) || error.code !== 'dataset_invalid') return error
   const message = error.message
     .replaceAll(`${directory}/`, '')

@@ -39,10 +39,9 @@ export async function readDataset(file: string, options: EncodingOptions): Promi
     throw errors.datasetInvalid(file, error instanceof Error ? error.message : String(error))
   })
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-  const text = bytes.toString('utf8')
   const all = file.endsWith('.jsonl')
-    ? parseExamples(file, text).map((example) => encodeExample(example, options))
-    : encodeDocuments(text, options)
+    ? await encodeExamples(file, options)
+    : encodeDocuments(bytes.toString('utf8'), options)
   const sequences = all.filter(({ ids }) => ids.length <= options.maxLength)
   if (sequences.length === 0) {
     throw errors.datasetInvalid(
@@ -53,21 +52,36 @@ export async function readDataset(file: string, options: EncodingOptions): Promi
   return { file, digest, sequences, leftOut: all.length - sequences.length }
 }
 
-/** The examples of a file of JSON lines, one after the other. Throws dataset_invalid, which names the line. */
+async function encodeExamples(file: string, options: EncodingOptions): Promise<TokenSequence[]> {
+  const encoded: TokenSequence[] = []
+  for await (const example of readExamples(file)) encoded.push(encodeExample(example, options))
+  return encoded
+}
+
+/** The examples of a file of JSON lines, blank ones left out, one after the other. Throws dataset_invalid, which names the line. */
 export async function* readExamples(file: string): AsyncGenerator<Example> {
   let line = 0
-  const input = createReadStream(file)
-  for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+  // Without a decoding: a byte that is no UTF-8 would silently become another character.
+  const input = createReadStream(file, 'latin1')
+  for await (const bytes of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
     line++
+    const text = decode(file, bytes, line)
     if (text.trim() !== '') yield parseExample(file, text, line)
   }
 }
 
-/** One JSON object a line: {"context": "...", "completion": "..."}. Blank lines are skipped. */
-function parseExamples(file: string, text: string): Example[] {
-  return text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parseExample(file, line, i + 1)]))
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** A mark at the beginning, as some editors put it there, is no part of the line. */
+function decode(file: string, bytes: string, number: number): string {
+  try {
+    return utf8.decode(Buffer.from(bytes, 'latin1'))
+  } catch {
+    throw errors.datasetInvalid(file, `line ${number}: expected UTF-8, got other bytes`, { line: number })
+  }
 }
 
+/** One JSON object a line: {"context": "...", "completion": "..."}. */
 function parseExample(file: string, line: string, number: number): Example {
   const parsed = Example.safeParse(parseJson(file, line, number))
   if (parsed.success) return parsed.data
