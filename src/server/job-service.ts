@@ -1,5 +1,6 @@
 /** The queue as the server has it: opened at the first job, with workers of its own where it is embedded. */
 import { type ChildProcess, fork } from 'node:child_process'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import { exists } from '../dylora/publish.ts'
@@ -13,6 +14,12 @@ import { removeBrokenUploads, removeExpired } from '../jobs/retention.ts'
 
 const hour = 3_600_000
 const sweepEveryMs = 30_000
+
+/** A new queue takes some 40 MB. */
+async function hasNoRoom(directory: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize < 40e6
+}
 
 export interface JobServiceOptions {
   /** Of a PostgreSQL; undefined is the embedded queue. */
@@ -84,7 +91,9 @@ export class JobService {
       // Or the next who asks would find it taken.
       await database.close().catch(() => {})
       log.error({ err: error }, 'the queue cannot be opened')
-      throw isStorageFull(error) ? errors.storageFull('There is no room for the queue of jobs') : error
+      // What the embedded database says of it may be anything.
+      const isFull = isStorageFull(error) || (databaseUrl === undefined && (await hasNoRoom(jobsDirectory)))
+      throw isFull ? errors.storageFull('There is no room for the queue of jobs') : error
     })
     await removeBrokenUploads(jobsDirectory, abandonedMs)
     this.#sweeping = setInterval(() => void this.#sweep(queue), sweepEveryMs).unref()

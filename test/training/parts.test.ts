@@ -192,6 +192,22 @@ t.test('a broken line is named by its number', async (t) => {
   await t.rejects(readDataset('/nowhere.jsonl', options), { code: 'dataset_invalid', message: /ENOENT/ })
 })
 
+t.test('data is UTF-8: a mark at its beginning is no part of it, other bytes are refused by their line', async (t) => {
+  const options = await encoding()
+  const line = '{"context": "é\u2028", "completion": "b"}'
+  const written = async (bytes: Buffer) => {
+    const file = join(t.testdir(), 'train.jsonl')
+    writeFileSync(file, bytes)
+    return readDataset(file, options)
+  }
+  const plain = await written(Buffer.from(`${line}\n`))
+  t.same((await written(Buffer.from(`\ufeff${line}\r\n`))).sequences, plain.sequences)
+  await t.rejects(written(Buffer.from(`${line}\n{"context": "é", "completion": "b"}\n`, 'latin1')), {
+    code: 'dataset_invalid',
+    message: /line 1: expected UTF-8, got other bytes/,
+  })
+})
+
 t.test('examples that are too long are left out and counted', async (t) => {
   const file = join(t.testdir(), 'train.jsonl')
   writeFileSync(file, `{"context": "a", "completion": "b"}\n{"context": "${'x'.repeat(200)}", "completion": "b"}\n`)
