@@ -1,6 +1,6 @@
 /** From measured trainings to `results.json`. */
 import { readdir } from 'node:fs/promises'
-import { machine } from '../bench-report.ts'
+import { machine } from '../bench/report.ts'
 import { candidateArms, cutArms, fullArm, loraArm, nestedArms } from './arms.ts'
 import type { Compare } from './compare.ts'
 import type { Inputs } from './inputs.ts'

@@ -1,10 +1,10 @@
 /** `dylora bench train`: how close a training step comes to the best matrix product of the same run. */
-import { initializer, input } from '../onnx/graph.ts'
-import { serializeModel } from '../onnx/model.ts'
-import { Session } from '../onnx/session.ts'
-import { TrainingSettings } from '../training/settings.ts'
-import { type StepReport, train } from '../training/train.ts'
-import { median } from './bench-report.ts'
+import { initializer, input } from '../../onnx/graph.ts'
+import { serializeModel } from '../../onnx/model.ts'
+import { Session } from '../../onnx/session.ts'
+import { TrainingSettings } from '../../training/settings.ts'
+import { type StepReport, train } from '../../training/train.ts'
+import { median } from './report.ts'
 import { type SyntheticShape, withSyntheticBase } from './synthetic-base.ts'
 
 interface Case {

@@ -2,12 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BaseModel } from '../dylora/base-model.ts'
-import { writeBaseModel } from '../dylora/base-writer.ts'
-import { gpt2Tensors, parseGpt2Config } from '../dylora/gpt2-config.ts'
-import { initialWeight } from '../dylora/initialization.ts'
-import type { Quantization } from '../dylora/quantization.ts'
-import { randomSource } from '../training/random.ts'
+import type { BaseModel } from '../../dylora/base-model.ts'
+import { writeBaseModel } from '../../dylora/base-writer.ts'
+import { gpt2Tensors, parseGpt2Config } from '../../dylora/gpt2-config.ts'
+import { initialWeight } from '../../dylora/initialization.ts'
+import type { Quantization } from '../../dylora/quantization.ts'
+import { randomSource } from '../../training/random.ts'
 
 export interface SyntheticShape {
   readonly layers: number

@@ -1,10 +1,10 @@
 /** `dylora bench quantization`: the decoding of one base stored in 32, 8 and 4 bits, side by side in one process. */
-import type { BaseModel } from '../dylora/base-model.ts'
-import { formatName, type Quantization } from '../dylora/quantization.ts'
-import { readTokenizer } from '../dylora/tokenizer.ts'
-import { Engine } from '../inference/engine.ts'
-import { type GenerateRequest, greedySampling } from '../inference/request.ts'
-import { median } from './bench-report.ts'
+import type { BaseModel } from '../../dylora/base-model.ts'
+import { formatName, type Quantization } from '../../dylora/quantization.ts'
+import { readTokenizer } from '../../dylora/tokenizer.ts'
+import { Engine } from '../../inference/engine.ts'
+import { type GenerateRequest, greedySampling } from '../../inference/request.ts'
+import { median } from './report.ts'
 import { gpt2Small, withSyntheticBase } from './synthetic-base.ts'
 
 export interface QuantizationBenchRow {

@@ -1,10 +1,10 @@
-/** `dylora bench serve`: what a rank costs, on the bundled model and adapter, without HTTP. */
-import { readAdapter } from '../dylora/adapter-directory.ts'
-import { readBaseModel } from '../dylora/base-model.ts'
-import { readTokenizer } from '../dylora/tokenizer.ts'
-import { Engine } from '../inference/engine.ts'
-import { type GenerateRequest, greedySampling } from '../inference/request.ts'
-import { median } from './bench-report.ts'
+/** `dylora bench ranks`: what a rank costs, on the bundled model and adapter, without HTTP. */
+import { readAdapter } from '../../dylora/adapter-directory.ts'
+import { readBaseModel } from '../../dylora/base-model.ts'
+import { readTokenizer } from '../../dylora/tokenizer.ts'
+import { Engine } from '../../inference/engine.ts'
+import { type GenerateRequest, greedySampling } from '../../inference/request.ts'
+import { median } from './report.ts'
 
 interface Case {
   readonly streams: number
@@ -13,7 +13,7 @@ interface Case {
   readonly rank: (stream: number) => number | null
 }
 
-export interface ServeBenchRow {
+export interface RanksBenchRow {
   readonly streams: number
   readonly rank: string
   readonly tokensPerSecond: number
@@ -22,7 +22,7 @@ export interface ServeBenchRow {
   readonly ofBase: number
 }
 
-export interface ServeBenchOptions {
+export interface RanksBenchOptions {
   readonly base: string
   readonly adapter: string
   readonly rounds: number
@@ -34,12 +34,12 @@ const prompt =
   'name : The Vaults | Type : pub | price : more than £ 30 | customer rating : 5 out of 5 | near : Café Adriatic'
 
 /** Every round runs each case once, so that all see the same machine; the first round is not counted. */
-export async function benchServe({
+export async function benchRanks({
   base: baseDirectory,
   adapter: adapterDirectory,
   rounds,
   threads,
-}: ServeBenchOptions) {
+}: RanksBenchOptions) {
   const base = await readBaseModel(baseDirectory)
   const tokenizer = await readTokenizer(baseDirectory)
   // A base without an end of text: every request gives the same number of tokens.
@@ -56,7 +56,7 @@ export async function benchServe({
     }
   }
   await engine.close()
-  return cases.map(({ streams, what }, i): ServeBenchRow => {
+  return cases.map(({ streams, what }, i): RanksBenchRow => {
     const rate = median(rates[i] ?? [])
     const baseRate = median(rates[cases.findIndex((other) => other.streams === streams)] ?? [])
     return {

@@ -1,0 +1,57 @@
+/** The model without an engine around it: steps of a fixed batch, one after the other. */
+import type { TargetModule } from '../../dylora/adapter.ts'
+import type { BaseModel } from '../../dylora/base-model.ts'
+import type { KvCache } from '../../inference/kv-cache.ts'
+import type { Weights } from '../../inference/lora-packing.ts'
+import { StepRunner } from '../../inference/step-runner.ts'
+import { NativeRuntime } from '../../onnx/native/runtime.ts'
+
+export const baseOnly: Weights = { adapter: null, rank: 0 }
+
+export interface BareLoopOptions {
+  readonly base: BaseModel
+  readonly threads: number
+  readonly targetModules: readonly TargetModule[]
+  readonly slots: number
+  readonly capacity: number
+}
+
+export class BareLoop {
+  readonly #runner: StepRunner
+  readonly #cache: KvCache
+
+  private constructor(runner: StepRunner, cache: KvCache) {
+    this.#runner = runner
+    this.#cache = cache
+  }
+
+  static async create({ base, threads, targetModules, slots, capacity }: BareLoopOptions): Promise<BareLoop> {
+    const runner = await StepRunner.create({
+      ...{ runtime: NativeRuntime.open(), base, targetModules, cacheDtype: 'float32' },
+      session: { provider: 'cpu', intraOpNumThreads: threads },
+    })
+    return new BareLoop(runner, runner.newCache(slots, capacity))
+  }
+
+  /** Milliseconds of each step, a token for each row, after one that is not counted: it binds what is new. */
+  async steps(count: number, rows: readonly Weights[], cached: number): Promise<number[]> {
+    const durations: number[] = []
+    for (let step = 0; step <= count; step++) durations.push(await this.step(rows, cached + step))
+    return durations.slice(1)
+  }
+
+  async step(rows: readonly Weights[], cached: number): Promise<number> {
+    const started = performance.now()
+    await this.#runner.run(this.#cache, {
+      firstSlot: 0,
+      rows: rows.map((weights, i) => ({ ids: [1 + (i % 200)], cached, weights })),
+      select: rows.map((_, i) => i),
+    })
+    return performance.now() - started
+  }
+
+  close(): void {
+    this.#cache.close()
+    this.#runner.close()
+  }
+}
