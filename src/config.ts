@@ -158,7 +158,7 @@ const Environment = z.object({
   MAX_RANK_ROWS: wholeNumber(1, 65536).default(256).describe('Sum of the ranks that run together, each adapter once'),
   MAX_WAITING_REQUESTS: wholeNumber(0, 1e6)
     .default(128)
-    .describe('Requests that may wait; one more is answered with 429'),
+    .describe('Requests that may wait; one more is answered with 429, unless its adapter has none waiting'),
   MAX_WAITING_TOKENS: wholeNumber(1, 1e9).default(65536).describe('Prompt tokens that may wait'),
   PREFILL_CHUNK: wholeNumber(1, 65536)
     .default(64)

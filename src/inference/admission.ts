@@ -8,19 +8,30 @@ export interface QueueLimits {
   readonly maxWaitingTokens: number
 }
 
-/** Throws `overloaded` unless one more request may wait. Asked before tokenizing, so that a burst costs nothing. */
+/** Who waits already. */
+export interface Queued {
+  readonly client: string
+  readonly promptTokens: number
+}
+
+/**
+ * Throws `overloaded` unless one more request may wait. Asked before tokenizing, so that a burst costs nothing. A client that
+ * has none waiting may have one although others have filled the queue, until it is twice as long.
+ */
 export function expectRoom(
-  waiting: number,
-  waitingTokens: number,
+  queue: readonly Queued[],
+  client: string,
   { maxWaiting, maxWaitingTokens }: QueueLimits,
 ): void {
-  if (waiting >= maxWaiting) {
+  const [waiting, waitingTokens] = [queue.length, queue.reduce((sum, { promptTokens }) => sum + promptTokens, 0)]
+  const times = queue.some((other) => other.client === client) ? 1 : 2
+  if (waiting >= times * maxWaiting) {
     throw errors.overloaded(`The queue is full: ${waiting} requests are waiting, ${maxWaiting} may`, {
       waiting,
       limit: maxWaiting,
     })
   }
-  if (waitingTokens >= maxWaitingTokens) {
+  if (waitingTokens >= times * maxWaitingTokens) {
     const facts = { waitingTokens, limit: maxWaitingTokens }
     throw errors.overloaded(
       `The queue is full: ${waitingTokens} prompt tokens are waiting, ${maxWaitingTokens} may`,

@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events'
 import { DyloraError, errors } from '../errors.ts'
 import type { Branch } from './decoder.ts'
 import type { EngineEvents } from './engine-events.ts'
+import { FairShare, tokenCosts } from './fair-share.ts'
 import { rowsOf } from './lora-packing.ts'
 import { type Device, devices, type ModelHost } from './model-host.ts'
 import type { FinishReason } from './request.ts'
@@ -25,6 +26,7 @@ export class Batch {
   #prefilling: Sequence | null = null
   #running: readonly Sequence[] = []
   readonly #rows: Rows<Sequence>
+  readonly #share = new FairShare()
   readonly #options: BatchOptions
 
   constructor(options: BatchOptions) {
@@ -42,10 +44,17 @@ export class Batch {
     return this.waiting.length === 0 && this.active.length === 0
   }
 
-  /** Live requests wait before the background, each first come, first served. */
+  /** In the order of arrival, live requests before the background. */
   add(sequence: Sequence): void {
-    const at = sequence.priority === 'live' ? this.#firstOfBackground : this.waiting.length
-    this.waiting.splice(at, 0, sequence)
+    const isLive = !isBackground(sequence)
+    if (isLive) this.#share.arrive(sequence.client)
+    this.waiting.splice(isLive ? this.#firstOfBackground : this.waiting.length, 0, sequence)
+  }
+
+  /** Of live requests the one whose adapter has had least; the background is first come, first served. */
+  #next(): Sequence | undefined {
+    const live = this.waiting.slice(0, this.#firstOfBackground)
+    return live[this.#share.next(live.map(({ client }) => client))] ?? this.waiting[0]
   }
 
   get #firstOfBackground(): number {
@@ -55,18 +64,19 @@ export class Batch {
 
   /** Decides (see `plan`), then acts. */
   async iterate(): Promise<void> {
-    const { evict, admit, prefillTokens, decode } = this.#plan()
+    const next = this.#next()
+    const { evict, admit, prefillTokens, decode } = this.#plan(next)
     if (evict > 0) this.#evict(evict)
-    if (admit) this.#admit()
+    if (admit && next !== undefined) this.#admit(next)
     const prefilling = this.#prefilling
     if (prefilling !== null) await this.#guarded([prefilling], () => this.#prefill(prefilling, prefillTokens))
     if (decode) await this.#guarded(this.#running, () => this.#decode(this.#running))
   }
 
-  #plan(): Plan {
+  #plan(next: Sequence | undefined): Plan {
     const prefilling = this.#prefilling
     const state = {
-      waiting: this.waiting.map(({ weights, width, priority }) => ({ ...rowsOf(weights), slots: width, priority })),
+      next: next === undefined ? null : loadOf(next),
       // Rows never become more: the slots of texts that have ended are free.
       running: this.#running.map(({ weights, rows, priority }) => ({
         ...rowsOf(weights),
@@ -79,7 +89,7 @@ export class Batch {
         priority: prefilling.priority,
       },
     }
-    return plan(state, this.#options.limits, this.waiting[0]?.promptTokens ?? 0)
+    return plan(state, this.#options.limits)
   }
 
   /** The latest of the background go back to where they waited, and start again from there. */
@@ -92,9 +102,8 @@ export class Batch {
     this.waiting.splice(this.#firstOfBackground, 0, ...evicted)
   }
 
-  #admit(): void {
-    const sequence = this.waiting.shift()
-    if (sequence === undefined) return
+  #admit(sequence: Sequence): void {
+    this.waiting.splice(this.waiting.indexOf(sequence), 1)
     sequence.start(performance.now())
     sequence.rows = [this.#rows.reserve(sequence)]
     this.#prefilling = sequence
@@ -111,6 +120,7 @@ export class Batch {
     const logits = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
     if (tells) this.#reportPrefill(sequence, row.cached, ids, logits)
     row.cached += ids.length
+    this.#charge(sequence, ids.length * tokenCosts.prompt)
     if (row.cached < promptIds.length) return
     this.#prefilling = null
     this.#rows.activate(row)
@@ -138,12 +148,20 @@ export class Batch {
     const rows = this.#rows.span().map((row, slot) => (row ? decodeRow(row) : this.#idleRow(slot)))
     const logits = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i) })
     for (const row of this.#rows.items()) row.cached += 1
+    for (const sequence of batch) this.#charge(sequence, sequence.rows.length * tokenCosts.generated)
     // By slot, before a request's end or branches move the rows of others.
     const ofEach = batch.map((sequence) => sequence.rows.map(({ slot }) => host.row(logits, slot)))
     const batchSize = this.#rows.items().length
     for (const [i, sequence] of batch.entries()) this.#advance(sequence, ofEach[i] ?? [])
     const distinctRanks = new Set(batch.map(({ weights }) => weights.rank)).size
     events.emit('step', { batchSize, distinctRanks, durationMs: performance.now() - started })
+  }
+
+  /** What the background computes is in nobody's share. */
+  #charge(sequence: Sequence, cost: number): void {
+    if (isBackground(sequence)) return
+    const busy = [...this.waiting, ...this.active].filter((one) => !isBackground(one))
+    this.#share.charge(sequence.client, cost, new Set(busy.map(({ client }) => client)).size)
   }
 
   /** Writes behind what the slot holds, where the next chunk overwrites it. */
@@ -239,6 +257,11 @@ export class Batch {
 }
 
 const isBackground = ({ priority }: Sequence): boolean => priority === 'background'
+
+const loadOf = ({ weights, width, priority, promptTokens }: Sequence) => ({
+  ...rowsOf(weights),
+  ...{ slots: width, priority, promptTokens },
+})
 
 const cached = ({ rows }: Sequence): number => rows.reduce((sum, row) => sum + row.cached, 0)
 

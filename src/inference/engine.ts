@@ -23,7 +23,7 @@ import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
 import { resolveRank } from './rank-choice.ts'
 import type { GenerateRequest, Generation, Served } from './request.ts'
 import type { BatchLimits } from './scheduler.ts'
-import { Sequence, type SequenceOptions } from './sequence.ts'
+import { clientOf, Sequence, type SequenceOptions } from './sequence.ts'
 
 export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly tokenizer: Tokenizer
@@ -223,9 +223,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#draining || this.#closed) throw errors.notReady('The server is shutting down')
     if (!isLive(request)) return
     const { maxWaiting = 128, maxWaitingTokens = 65_536 } = this.#options
-    const waiting = this.#batch.waiting.filter(isLive)
-    const waitingTokens = waiting.reduce((sum, { promptTokens }) => sum + promptTokens, 0)
-    expectRoom(waiting.length, waitingTokens, { maxWaiting, maxWaitingTokens })
+    const client = clientOf(this.registry.resolve(request.adapterId)?.name ?? null)
+    expectRoom(this.#batch.waiting.filter(isLive), client, { maxWaiting, maxWaitingTokens })
   }
 
   #decideRank(request: GenerateRequest, adapter: Adapter | null, canaryOf: string | null): Served {

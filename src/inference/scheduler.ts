@@ -22,8 +22,8 @@ interface Prefilling {
 }
 
 export interface EngineState {
-  /** In the order of admission: live ones before the background, each oldest first. */
-  readonly waiting: readonly Load[]
+  /** The waiting request that is next; one of the background only where no live one waits. */
+  readonly next: (Load & { readonly promptTokens: number }) | null
   readonly prefilling: Prefilling | null
   readonly running: readonly Load[]
 }
@@ -42,7 +42,7 @@ export interface BatchLimits {
 export interface Plan {
   /** How many requests of the background lose their slots first, the latest before the others, and wait again. */
   readonly evict: number
-  /** Does the first waiting request get its slots? */
+  /** Does the next waiting request get its slots? */
   readonly admit: boolean
   /** How many prompt tokens the request in prefill (the one just admitted, if any) gets into the cache. */
   readonly prefillTokens: number
@@ -52,15 +52,15 @@ export interface Plan {
 
 /**
  * One iteration. One request is prefilled at a time, a chunk each iteration, while all others go on decoding.
- * Admission is first come, first served: a request that does not fit holds back those behind it, so none starves. Live
- * requests come before the background, and take its slots where they need them.
+ * A request whose turn it is and that does not fit holds back the others, so none starves. Live requests come before the
+ * background, and take its slots where they need them.
  */
-export function plan(state: EngineState, limits: BatchLimits, promptTokensOfFirst: number): Plan {
-  const [first] = state.waiting
-  const evict = first?.priority === 'live' ? evictions(first, state, limits) : 0
+export function plan(state: EngineState, limits: BatchLimits): Plan {
+  const { next } = state
+  const evict = next?.priority === 'live' ? evictions(next, state, limits) : 0
   const { prefilling, running } = evict > 0 ? without(state, evict) : state
-  const admit = first !== undefined && prefilling === null && fits(first, running, limits)
-  const left = prefilling ? prefilling.promptTokens - prefilling.cached : admit ? promptTokensOfFirst : 0
+  const admit = next !== null && prefilling === null && fits(next, running, limits)
+  const left = prefilling ? prefilling.promptTokens - prefilling.cached : admit ? next.promptTokens : 0
   return { evict, admit, prefillTokens: Math.min(left, limits.prefillChunk), decode: running.length > 0 }
 }
 
@@ -82,7 +82,7 @@ function without(state: EngineState, count: number): EngineState {
   const background = state.running.flatMap(({ priority }, i) => (priority === 'background' ? [i] : []))
   const going = new Set(background.slice(background.length - count + (takesPrefill ? 1 : 0)))
   return {
-    waiting: state.waiting,
+    next: state.next,
     prefilling: takesPrefill ? null : state.prefilling,
     running: state.running.filter((_, i) => !going.has(i)),
   }

@@ -1,4 +1,5 @@
 /** One request in the engine: how far it is, the rows that it computes, and the stream of what has been generated. */
+import { plainName } from '../dylora/store/versions.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { BeamSearch } from './beam-search.ts'
 import type { Branch, Decoder } from './decoder.ts'
@@ -81,6 +82,11 @@ export class Sequence implements Generation {
     return this.#decoder.generatedTokens
   }
 
+  /** Who shares the engine with others: the adapter that was asked for, in whatever version; '' for the bare base. */
+  get client(): string {
+    return clientOf(this.served.canaryOf ?? this.served.adapterId)
+  }
+
   /** Rows that it needs at once. */
   get width(): number {
     return this.#decoder.width
@@ -156,6 +162,8 @@ export class Sequence implements Generation {
     this.#stream.fail(error)
   }
 }
+
+export const clientOf = (adapter: string | null): string => (adapter === null ? '' : plainName(adapter))
 
 function decoderOf(options: SequenceOptions): Decoder {
   const { request, promptIds } = options

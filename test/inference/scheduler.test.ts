@@ -8,30 +8,35 @@ import { Slots } from '../../src/inference/slots.ts'
 
 const limits: BatchLimits = { maxBatchSize: 3, prefillChunk: 4, maxRankRows: 10, maxBackgroundSlots: 2 }
 const live = { priority: 'live' } as const
-const base = { adapter: null, rank: 0, slots: 1, ...live }
+const base = { adapter: null, rank: 0, slots: 1, promptTokens: 1, ...live }
 
 t.test('admits the oldest, prefills it in chunks, and decodes the others meanwhile', async (t) => {
-  const idle = { waiting: [], prefilling: null, running: [] }
-  t.same(plan(idle, limits, 0), { evict: 0, admit: false, prefillTokens: 0, decode: false })
-  t.same(plan({ ...idle, waiting: [base] }, limits, 9), { evict: 0, admit: true, prefillTokens: 4, decode: false })
-  const busy = { waiting: [base], prefilling: { promptTokens: 9, cached: 8, ...live }, running: [base] }
-  t.same(plan(busy, limits, 5), { evict: 0, admit: false, prefillTokens: 1, decode: true })
+  const idle = { next: null, prefilling: null, running: [] }
+  t.same(plan(idle, limits), { evict: 0, admit: false, prefillTokens: 0, decode: false })
+  t.same(plan({ ...idle, next: { ...base, promptTokens: 9 } }, limits), {
+    evict: 0,
+    admit: true,
+    prefillTokens: 4,
+    decode: false,
+  })
+  const busy = { next: base, prefilling: { promptTokens: 9, cached: 8, ...live }, running: [base] }
+  t.same(plan(busy, limits), { evict: 0, admit: false, prefillTokens: 1, decode: true })
 })
 
 t.test('a full batch admits nobody', async (t) => {
-  t.equal(plan({ waiting: [base], prefilling: null, running: [base, base, base] }, limits, 1).admit, false)
+  t.equal(plan({ next: base, prefilling: null, running: [base, base, base] }, limits).admit, false)
 })
 
 t.test('a request is admitted when all of its slots are free', async (t) => {
   const state = (running: number[], slots: number) => ({
-    waiting: [{ ...base, slots }],
+    next: { ...base, slots },
     prefilling: null,
     running: running.map((slots) => ({ ...base, slots })),
   })
-  t.equal(plan(state([1], 2), limits, 1).admit, true)
-  t.equal(plan(state([2], 2), limits, 1).admit, false)
-  t.equal(plan(state([1, 1], 2), limits, 1).admit, false)
-  t.equal(plan(state([], 3), limits, 1).admit, true)
+  t.equal(plan(state([1], 2), limits).admit, true)
+  t.equal(plan(state([2], 2), limits).admit, false)
+  t.equal(plan(state([1, 1], 2), limits).admit, false)
+  t.equal(plan(state([], 3), limits).admit, true)
 })
 
 t.test('an adapter needs as many rows as the highest of its ranks in use', async (t) => {
@@ -48,53 +53,53 @@ t.test('an adapter needs as many rows as the highest of its ranks in use', async
 t.test('who needs too many rows waits, and holds back those behind', async (t) => {
   const running = [{ adapter: 'a', rank: 6, slots: 1, ...live }]
   const state = (adapter: string, rank: number) => ({
-    waiting: [{ adapter, rank, slots: 1, ...live }, base],
+    next: { ...base, adapter, rank },
     prefilling: null,
     running,
   })
-  t.equal(plan(state('b', 5), limits, 1).admit, false)
-  t.equal(plan(state('b', 4), limits, 1).admit, true)
-  t.equal(plan(state('a', 9), limits, 1).admit, true, 'rows of one adapter are shared')
+  t.equal(plan(state('b', 5), limits).admit, false)
+  t.equal(plan(state('b', 4), limits).admit, true)
+  t.equal(plan(state('a', 9), limits).admit, true, 'rows of one adapter are shared')
 })
 
 const background = { ...base, priority: 'background' } as const
 
 t.test('the background is admitted to its share of the slots and no further', async (t) => {
-  const state = (running: (typeof base | typeof background)[]) => ({ waiting: [background], prefilling: null, running })
-  t.equal(plan(state([]), limits, 1).admit, true)
-  t.equal(plan(state([base, background]), limits, 1).admit, true)
-  t.equal(plan(state([background, background]), limits, 1).admit, false, 'the third slot stays free')
-  t.equal(plan(state([base, base, base]), limits, 1).admit, false)
-  t.equal(plan(state([base, base, base]), limits, 1).evict, 0)
+  const state = (running: (typeof base | typeof background)[]) => ({ next: background, prefilling: null, running })
+  t.equal(plan(state([]), limits).admit, true)
+  t.equal(plan(state([base, background]), limits).admit, true)
+  t.equal(plan(state([background, background]), limits).admit, false, 'the third slot stays free')
+  t.equal(plan(state([base, base, base]), limits).admit, false)
+  t.equal(plan(state([base, base, base]), limits).evict, 0)
 })
 
 t.test('a live request takes the slots of the background, as few as it needs', async (t) => {
   const state = (running: (typeof base | typeof background)[], slots: number) => ({
-    waiting: [{ ...base, slots }, background],
+    next: { ...base, slots },
     prefilling: null,
     running,
   })
   const decided = (running: (typeof base | typeof background)[], slots = 1) => {
-    const { evict, admit } = plan(state(running, slots), limits, 1)
+    const { evict, admit } = plan(state(running, slots), limits)
     return { evict, admit }
   }
   t.same(decided([base, background]), { evict: 0, admit: true }, 'there is room')
   t.same(decided([base, background, background]), { evict: 1, admit: true })
   t.same(decided([base, background, background], 2), { evict: 2, admit: true })
   t.same(decided([base, background, background], 3), { evict: 0, admit: false }, 'would not help')
-  const rows = { adapter: 'a', rank: 8, slots: 1, priority: 'background' } as const
-  const wide = { waiting: [{ ...rows, ...live, adapter: 'b' }], prefilling: null, running: [rows] }
-  t.match(plan(wide, limits, 1), { evict: 1, admit: true }, 'rank rows are taken too')
+  const rows = { ...background, adapter: 'a', rank: 8 } as const
+  const wide = { next: { ...rows, ...live, adapter: 'b' }, prefilling: null, running: [rows] }
+  t.match(plan(wide, limits), { evict: 1, admit: true }, 'rank rows are taken too')
 })
 
 t.test('a live request takes the prefill from the background, never from a live one', async (t) => {
   const state = (priority: 'live' | 'background') => ({
-    waiting: [base],
+    next: { ...base, promptTokens: 3 },
     prefilling: { promptTokens: 90, cached: 4, priority },
     running: [background],
   })
-  t.same(plan(state('background'), limits, 3), { evict: 1, admit: true, prefillTokens: 3, decode: true })
-  t.same(plan(state('live'), limits, 3), { evict: 0, admit: false, prefillTokens: 4, decode: true })
+  t.same(plan(state('background'), limits), { evict: 1, admit: true, prefillTokens: 3, decode: true })
+  t.same(plan(state('live'), limits), { evict: 0, admit: false, prefillTokens: 4, decode: true })
 })
 
 t.test('no live request that could run waits for the background', async () => {
@@ -109,14 +114,14 @@ t.test('no live request that could run waits for the background', async () => {
   )
   fc.assert(
     fc.property(load, fc.array(load, { maxLength: 5 }), prefilling, (first, running, prefilling) => {
-      const request = { ...first, ...live }
+      const request = { ...first, ...live, promptTokens: 5 }
       const alone = {
-        waiting: [request],
+        next: request,
         prefilling: prefilling?.priority === 'live' ? prefilling : null,
         running: running.filter(({ priority }) => priority === 'live'),
       }
-      const together = plan({ waiting: [request], prefilling, running }, limits, 5)
-      return together.admit === plan(alone, limits, 5).admit && (together.admit || together.evict === 0)
+      const together = plan({ next: request, prefilling, running }, limits)
+      return together.admit === plan(alone, limits).admit && (together.admit || together.evict === 0)
     }),
     { numRuns: 1000 },
   )
