@@ -156,6 +156,11 @@ const Environment = z.object({
     .default(16)
     .describe('Rows that run together: a request has one, or one for each beam or text'),
   MAX_RANK_ROWS: wholeNumber(1, 65536).default(256).describe('Sum of the ranks that run together, each adapter once'),
+  ADAPTER_MEMORY_BYTES: wholeNumber(0, 1e13)
+    .default(2_147_483_648)
+    .describe(
+      'Memory for the factors of adapters; those used longest ago leave it and come back when they are asked for',
+    ),
   MAX_WAITING_REQUESTS: wholeNumber(0, 1e6)
     .default(128)
     .describe('Requests that may wait; one more is answered with 429, unless its adapter has none waiting'),
@@ -163,6 +168,9 @@ const Environment = z.object({
   PREFILL_CHUNK: wholeNumber(1, 65536)
     .default(64)
     .describe('Prompt tokens that one step takes beside the running requests'),
+  PREFIX_CACHE_BYTES: wholeNumber(0, 1e13)
+    .default(134_217_728)
+    .describe('Memory for prompts that may come again, so that a beginning is computed once; 0 keeps none. On CPU'),
   REQUEST_TIMEOUT: seconds(86400).default(300).describe('Seconds after which a request is given up'),
   EVALUATION_MAX_EXAMPLES: wholeNumber(1, 1e6).default(256).describe('Examples of one evaluation'),
   EVALUATION_MAX_GENERATIONS: wholeNumber(1, 1e7).default(1024).describe('Examples times ranks of one evaluation'),

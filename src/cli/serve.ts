@@ -11,6 +11,7 @@ import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 import { readTokenizer } from '../dylora/tokenizer.ts'
 import { errors } from '../errors.ts'
 import { Engine } from '../inference/engine.ts'
+import { devices } from '../inference/model-host.ts'
 import { NativeRuntime } from '../onnx/native/runtime.ts'
 import { AdapterWatcher } from '../server/adapter-watcher.ts'
 import { buildApp } from '../server/app.ts'
@@ -82,7 +83,7 @@ async function serve(settings: Config, environment: Environment): Promise<void> 
     bodyLimitBytes: config.BODY_LIMIT,
     vllmMetrics: config.VLLM_METRICS,
     chatTemplate,
-    runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, store) : null,
+    runtimeAdapters: config.ALLOW_RUNTIME_LORA_UPDATING ? runtimeAdapters(engine.registry, store, log) : null,
     evaluation: evaluationLimits(config),
     pageDirectory: bundled.page,
     access: {
@@ -97,7 +98,7 @@ async function serve(settings: Config, environment: Environment): Promise<void> 
   })
   const watcher = new AdapterWatcher({
     store,
-    sink: registrySink(engine.registry, log),
+    sink: registrySink(engine.registry, store, log),
     warn: (error, message) => log.warn({ err: error }, message),
   })
   const unwatch = startWatchdog(engine, { limitMs: config.STEP_TIMEOUT * 1000 })
@@ -186,6 +187,8 @@ function engineSettings(config: Config) {
     maxWaiting: config.MAX_WAITING_REQUESTS,
     maxWaitingTokens: config.MAX_WAITING_TOKENS,
     prefillChunk: config.PREFILL_CHUNK,
+    prefixCacheBytes: config.PREFIX_CACHE_BYTES,
+    adapterMemoryBytes: config.ADAPTER_MEMORY_BYTES,
     maxRankRows: config.MAX_RANK_ROWS,
     maxBackgroundSlots: config.EVALUATION_SLOTS,
     requestTimeoutMs: config.REQUEST_TIMEOUT * 1000,
@@ -234,6 +237,8 @@ function serviceInfo(config: Config, base: BaseModel, choice: DeviceChoice): Ser
       max_rank_rows: config.MAX_RANK_ROWS,
       max_waiting_requests: config.MAX_WAITING_REQUESTS,
       max_waiting_tokens: config.MAX_WAITING_TOKENS,
+      adapter_memory_bytes: config.ADAPTER_MEMORY_BYTES,
+      prefix_cache_bytes: devices[choice.kind].movesSlots ? config.PREFIX_CACHE_BYTES : 0,
       max_total_tokens: model.positions + 1,
       max_evaluation_examples: config.EVALUATION_MAX_EXAMPLES,
       max_evaluation_generations: config.EVALUATION_MAX_GENERATIONS,

@@ -5,6 +5,7 @@ import { isVersion, parseVersion, plainName } from '../dylora/store/versions.ts'
 import { DyloraError, errors } from '../errors.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { allowedRanks, autoChoice, policyFault, type RankDecision } from './rank-choice.ts'
+import { type AdapterCard, type LoadFactors, type Residency, Resident } from './residency.ts'
 
 export interface RegistryEntry {
   readonly name: string
@@ -12,7 +13,9 @@ export interface RegistryEntry {
   readonly state: 'serving' | 'refused'
   /** Why the latest version was refused. */
   readonly reason: string | null
-  readonly adapter: Adapter | null
+  readonly adapter: AdapterCard | null
+  /** Are its factors in memory? */
+  readonly isLoaded: boolean
   readonly autoChoice: RankDecision | null
   readonly policy: RankPolicy
   /** The version that its name stands for, as `name@digest`; null where it is whatever was published last. */
@@ -30,12 +33,14 @@ export interface AdapterRegistryOptions {
   readonly pins?: ReadonlyMap<string, string> | undefined
   /** Throws unless the adapter fits the base and gives finite logits at every rank. */
   readonly check: (adapter: Adapter) => Promise<void>
+  /** Keeps the factors of those that serve. */
+  readonly residency: Residency
   readonly events: Pick<EventEmitter<EngineEvents>, 'emit'>
 }
 
 export class AdapterRegistry {
   readonly #options: AdapterRegistryOptions
-  readonly #adapters = new Map<string, Adapter>()
+  readonly #adapters = new Map<string, Resident>()
   readonly #refusals = new Map<string, string>()
 
   constructor(options: AdapterRegistryOptions) {
@@ -45,42 +50,45 @@ export class AdapterRegistry {
   /** Each adapter, and each version of it that is there beside it. */
   list(): RegistryEntry[] {
     const { pins = new Map<string, string>() } = this.#options
-    const pinned = [...pins.keys()].filter((name) => this.#find(name) !== undefined)
+    const pinned = [...pins.keys()].filter((name) => this.find(name) !== undefined)
     const names = new Set([...this.#adapters.keys(), ...this.#refusals.keys(), ...pinned])
     return [...names].toSorted().flatMap((name) => this.get(name) ?? [])
   }
 
   /** By its name, or as `name@digest` with the first digits of the digest. */
   get(name: string): RegistryEntry | undefined {
-    const adapter = this.#find(name) ?? null
+    const { card: adapter = null, isLoaded = false } = this.find(name) ?? {}
     const reason = this.#refusals.get(name) ?? null
     if (adapter === null && reason === null) return undefined
     const state = adapter === null ? 'refused' : 'serving'
     const policy = this.policyOf(adapter)
     const pinnedTo = this.#options.pins?.get(name) ?? null
     return {
-      ...{ name, state, reason, adapter, policy, pinnedTo },
+      ...{ name, state, reason, adapter, isLoaded, policy, pinnedTo },
       autoChoice: adapter && autoChoice(adapter, undefined, policy),
     }
   }
 
   /** What was added under exactly this name. */
-  added(name: string): Adapter | undefined {
-    return this.#adapters.get(name)
+  added(name: string): AdapterCard | undefined {
+    return this.#adapters.get(name)?.card
   }
 
-  #find(name: string): Adapter | undefined {
+  /** By its name or as `name@digest`; undefined where no version serves. */
+  find(name: string): Resident | undefined {
     const wanted = this.#options.pins?.get(name) ?? name
     const version = parseVersion(wanted)
     if (version === null) return this.#adapters.get(wanted)
     return (
       this.#adapters.get(wanted) ??
-      [...this.#adapters.values()].find((one) => plainName(one.name) === version.name && isVersion(one.digest, version))
+      [...this.#adapters.values()].find(
+        ({ card, digest }) => plainName(card.name) === version.name && isVersion(digest, version),
+      )
     )
   }
 
   /** What is said of its ranks, by the settings or in the adapter; versions of an adapter are treated alike. */
-  policyOf(adapter: Adapter | null): RankPolicy {
+  policyOf(adapter: Pick<Adapter, 'name' | 'policy'> | null): RankPolicy {
     if (adapter === null) return {}
     const { policies = {} } = this.#options
     return { ...adapter.policy, ...(policies[adapter.name] ?? policies[plainName(adapter.name)]) }
@@ -88,16 +96,16 @@ export class AdapterRegistry {
 
   get defaultAdapter(): string | null {
     const { preferred } = this.#options
-    if (preferred !== null && this.#find(preferred) !== undefined) return preferred
+    if (preferred !== null && this.find(preferred) !== undefined) return preferred
     const [only, another] = new Set([...this.#adapters.keys()].map(plainName))
-    return only !== undefined && another === undefined && this.#find(only) !== undefined ? only : null
+    return only !== undefined && another === undefined && this.find(only) !== undefined ? only : null
   }
 
   /** The adapter for a request: by name, null (or the base's name) for the bare base, undefined for the default. */
-  resolve(adapterId: string | null | undefined): Adapter | null {
+  resolve(adapterId: string | null | undefined): Resident | null {
     const name = adapterId === undefined ? this.defaultAdapter : adapterId
     if (name === null) return null
-    const adapter = this.#find(name)
+    const adapter = this.find(name)
     if (adapter === undefined && name === this.#options.baseName) return null
     if (adapter === undefined)
       throw errors.adapterNotFound(name, [...this.#adapters.keys(), this.#options.baseName].toSorted())
@@ -106,15 +114,16 @@ export class AdapterRegistry {
 
   /** What `rank` may be for this adapter. */
   allowedRanks(adapterId: string | null | undefined): readonly (number | string)[] {
-    const adapter = this.resolve(adapterId)
+    const adapter = this.resolve(adapterId)?.card ?? null
     return allowedRanks(adapter, this.policyOf(adapter))
   }
 
   /**
-   * Checks the adapter, then gives this version to requests from now on; those under way finish on theirs.
+   * Checks the adapter, then gives this version to requests from now on; those under way finish on theirs. With `load`
+   * its factors may leave the memory and come back.
    * One that fails the check is refused, which leaves an earlier version in service, and its error thrown.
    */
-  async add(adapter: Adapter): Promise<void> {
+  async add(adapter: Adapter, load: LoadFactors | null = null): Promise<void> {
     const started = performance.now()
     try {
       if (adapter.name === this.#options.baseName) {
@@ -128,9 +137,12 @@ export class AdapterRegistry {
       this.refuse(adapter.name, error)
       throw error
     }
-    this.#adapters.set(adapter.name, adapter)
+    this.#leave(adapter.name)
+    const resident = new Resident(adapter, load)
+    this.#adapters.set(adapter.name, resident)
     this.#refusals.delete(adapter.name)
-    this.#options.events.emit('adapterLoaded', { adapter, durationMs: performance.now() - started })
+    this.#options.residency.add(resident)
+    this.#options.events.emit('adapterLoaded', { adapter: resident.card, durationMs: performance.now() - started })
   }
 
   /** Remembers why; an earlier version goes on serving. */
@@ -142,7 +154,13 @@ export class AdapterRegistry {
   }
 
   remove(name: string): void {
-    const known = [this.#refusals.delete(name), this.#adapters.delete(name)]
+    const known = [this.#refusals.delete(name), this.#leave(name)]
     if (known.includes(true)) this.#options.events.emit('adapterRemoved', { name })
+  }
+
+  #leave(name: string): boolean {
+    const resident = this.#adapters.get(name)
+    if (resident !== undefined) this.#options.residency.remove(resident)
+    return this.#adapters.delete(name)
   }
 }

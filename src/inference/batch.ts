@@ -6,6 +6,7 @@ import type { EngineEvents } from './engine-events.ts'
 import { FairShare, tokenCosts } from './fair-share.ts'
 import { rowsOf } from './lora-packing.ts'
 import { type Device, devices, type ModelHost } from './model-host.ts'
+import type { PrefixCache } from './prefix-cache.ts'
 import type { FinishReason } from './request.ts'
 import { type Row, Rows } from './rows.ts'
 import { logprobsAt, topTokens } from './sampling.ts'
@@ -18,6 +19,8 @@ export interface BatchOptions {
   readonly host: ModelHost
   readonly device: Device
   readonly limits: BatchLimits
+  /** Null where nothing is kept, or the cache cannot be copied. */
+  readonly prefixes: PrefixCache | null
   readonly events: Pick<EventEmitter<EngineEvents>, 'emit'>
 }
 
@@ -44,6 +47,11 @@ export class Batch {
     return this.waiting.length === 0 && this.active.length === 0
   }
 
+  /** Is there anything to do before a load ends or a request comes? */
+  get hasWork(): boolean {
+    return this.active.length > 0 || this.waiting.some(isReady)
+  }
+
   /** In the order of arrival, live requests before the background. */
   add(sequence: Sequence): void {
     const isLive = !isBackground(sequence)
@@ -53,8 +61,8 @@ export class Batch {
 
   /** Of live requests the one whose adapter has had least; the background is first come, first served. */
   #next(): Sequence | undefined {
-    const live = this.waiting.slice(0, this.#firstOfBackground)
-    return live[this.#share.next(live.map(({ client }) => client))] ?? this.waiting[0]
+    const live = this.waiting.slice(0, this.#firstOfBackground).filter(isReady)
+    return live[this.#share.next(live.map(({ client }) => client))] ?? this.waiting.filter(isBackground).find(isReady)
   }
 
   get #firstOfBackground(): number {
@@ -105,21 +113,39 @@ export class Batch {
   #admit(sequence: Sequence): void {
     this.waiting.splice(this.waiting.indexOf(sequence), 1)
     sequence.start(performance.now())
-    sequence.rows = [this.#rows.reserve(sequence)]
+    const row = this.#rows.reserve(sequence)
+    row.cached = this.#restore(sequence, row.slot)
+    sequence.rows = [row]
     this.#prefilling = sequence
+  }
+
+  /** Takes over what is known of the prompt, unless its logits are asked for. Gives the number of tokens. */
+  #restore(sequence: Sequence, slot: number): number {
+    const { promptIds, weights } = sequence
+    if (isBackground(sequence) || tellsPrompt(sequence)) return 0
+    sequence.cachedTokens = this.#options.prefixes?.restore(weights, promptIds, slot) ?? 0
+    return sequence.cachedTokens
+  }
+
+  /** The background is not asked twice. */
+  #keep(sequence: Sequence, { slot, cached, generated }: Row<Sequence>): void {
+    if (isBackground(sequence)) return
+    const ids = [...sequence.promptIds, ...generated].slice(0, cached)
+    this.#options.prefixes?.keep(sequence.weights, ids, slot)
   }
 
   /** A chunk of the prompt; with the last chunk comes the first token. */
   async #prefill(sequence: Sequence, tokens: number): Promise<void> {
     const { host } = this.#options
-    const { promptIds, weights, request } = sequence
+    const { promptIds, weights } = sequence
     const row = sequence.rows[0] as Row<Sequence>
     const ids = promptIds.slice(row.cached, row.cached + tokens)
-    const tells = request.prefillDetails || request.scored !== undefined
+    const tells = tellsPrompt(sequence)
     const select = tells ? ids.map((_, i) => i) : [ids.length - 1]
     const logits = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
     if (tells) this.#reportPrefill(sequence, row.cached, ids, logits)
     row.cached += ids.length
+    this.#keep(sequence, row)
     this.#charge(sequence, ids.length * tokenCosts.prompt)
     if (row.cached < promptIds.length) return
     this.#prefilling = null
@@ -197,6 +223,8 @@ export class Batch {
 
   #finish(sequence: Sequence, now: number): void {
     const { finishReason } = sequence.finish(now)
+    const [only, another] = sequence.rows
+    if (only !== undefined && another === undefined) this.#keep(sequence, only)
     this.#report(sequence, 'success', finishReason, now)
   }
 
@@ -255,6 +283,11 @@ export class Batch {
     sequence.rows = this.#rows.branch(sequence.rows, [])
   }
 }
+
+/** Who waits for factors holds nobody back. */
+const isReady = ({ isLoading }: Sequence): boolean => !isLoading
+
+const tellsPrompt = ({ request }: Sequence): boolean => request.prefillDetails === true || request.scored !== undefined
 
 const isBackground = ({ priority }: Sequence): boolean => priority === 'background'
 

@@ -1,5 +1,5 @@
 /** What the engine tells of live requests to whoever listens: metrics and logs, which it does not know. */
-import type { Adapter } from '../dylora/adapter.ts'
+
 import type {
   FinishReason,
   GenerateRequest,
@@ -9,6 +9,7 @@ import type {
   Served,
   Timings,
 } from './request.ts'
+import type { AdapterCard } from './residency.ts'
 
 export interface EngineEvents {
   /** A request is over; `outcome` is `success` or the code of its error. */
@@ -33,7 +34,7 @@ export interface EngineEvents {
   canaryDecision: [{ readonly adapter: string; readonly canary: string; readonly chosen: string }]
   /** A request was answered whose tokens are to be scored again at the highest rank. */
   shadow: [{ readonly request: GenerateRequest; readonly result: GenerateResult }]
-  adapterLoaded: [{ readonly adapter: Adapter; readonly durationMs: number }]
+  adapterLoaded: [{ readonly adapter: AdapterCard; readonly durationMs: number }]
   adapterRemoved: [{ readonly name: string }]
   adapterRefused: [{ readonly name: string; readonly reason: string; readonly code: string }]
 }

@@ -3,7 +3,7 @@
  * prefills a chunk, decodes a token for every running request, samples and publishes (see `batch.ts`).
  */
 import { EventEmitter, setMaxListeners } from 'node:events'
-import type { Adapter, RankPolicy } from '../dylora/adapter.ts'
+import type { RankPolicy } from '../dylora/adapter.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { DyloraError, errors } from '../errors.ts'
 import { AdapterRegistry } from './adapter-registry.ts'
@@ -20,8 +20,10 @@ import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { isComparable, isInShare, keyOf, type LiveSelection, rankCap } from './live-selection.ts'
 import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
+import { PrefixCache, type PrefixCacheStats } from './prefix-cache.ts'
 import { resolveRank } from './rank-choice.ts'
 import type { GenerateRequest, Generation, Served } from './request.ts'
+import { type AdapterCard, Residency, type ResidencyStats, type Resident } from './residency.ts'
 import type { BatchLimits } from './scheduler.ts'
 import { clientOf, Sequence, type SequenceOptions } from './sequence.ts'
 
@@ -35,10 +37,14 @@ export interface EngineOptions extends Omit<ModelHostOptions, 'slots'> {
   readonly maxWaitingTokens?: number
   /** Prompt tokens in one prefill step (64). */
   readonly prefillChunk?: number
+  /** Bytes for keys and values of prompts that may come again (0: none are kept); not on CUDA. */
+  readonly prefixCacheBytes?: number
   /** Rows of all adapters in a batch (256). */
   readonly maxRankRows?: number
   /** Rows of the batch that requests of the background may have together; by default a quarter of it. */
   readonly maxBackgroundSlots?: number
+  /** Bytes for the factors of adapters that can be loaded again; no bound by default. What is in use stays. */
+  readonly adapterMemoryBytes?: number | undefined
   /** Used when it serves; otherwise the only adapter is. */
   readonly defaultAdapter?: string
   /** A request fails when it is not through after so long; no limit by default. */
@@ -62,6 +68,9 @@ export interface EngineStats {
   readonly runs: number
   /** Share of the cache that is taken. */
   readonly kvCacheUsage: number
+  /** Null where no prompts are kept. */
+  readonly prefixCache: PrefixCacheStats | null
+  readonly residency: ResidencyStats
   /** Adapters of running requests, each once. */
   readonly runningAdapters: readonly string[]
   readonly waitingAdapters: readonly string[]
@@ -73,6 +82,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #limits: BatchLimits
   readonly #host: ModelHost
   readonly #batch: Batch
+  readonly #prefixes: PrefixCache | null
+  readonly #residency: Residency
   /** Work that needs the model to itself, done between steps. */
   readonly #tasks: (() => Promise<void>)[] = []
   #looping: Promise<void> | null = null
@@ -84,12 +95,17 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#options = options
     this.#limits = limits
     this.#host = host
-    this.#batch = new Batch({ host, limits, device: options.device, events: this })
+    const { device, prefixCacheBytes: budgetBytes = 0 } = options
+    const keeps = budgetBytes > 0 && devices[device].movesSlots
+    this.#prefixes = keeps ? new PrefixCache({ cache: host.cache, budgetBytes }) : null
+    this.#batch = new Batch({ host, limits, device, prefixes: this.#prefixes, events: this })
+    this.#residency = new Residency(options.adapterMemoryBytes ?? Number.POSITIVE_INFINITY)
     this.registry = new AdapterRegistry({
       baseName: options.base.name,
       preferred: options.defaultAdapter ?? null,
       policies: options.policies,
       pins: options.pins,
+      residency: this.#residency,
       check: (adapter) => this.#exclusively(() => host.check(adapter)),
       events: this,
     })
@@ -122,6 +138,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       background: all.length - active.length + this.#batch.waiting.length - waiting.length,
       runs: this.#host.runs,
       kvCacheUsage: used / places,
+      prefixCache: this.#prefixes?.stats ?? null,
+      residency: this.#residency.stats,
       runningAdapters: adapterNames(active),
       waitingAdapters: adapterNames(waiting),
     }
@@ -158,9 +176,35 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.#tellOfSelection(request, sequence)
     }
     this.#batch.add(sequence)
+    this.#hold(sequence)
     this.#wakeOnAbort(request.signal, sequence)
     this.#wake()
     return sequence
+  }
+
+  /** The factors of its adapter stay until it is over, and are loaded where they are out of memory. */
+  #hold(sequence: Sequence): void {
+    const { adapter } = sequence.weights
+    if (adapter === null) return
+    const loading = this.#residency.acquire(adapter)
+    const release = () => this.#residency.release(adapter)
+    sequence.result.then(release, release)
+    if (loading === null) return
+    sequence.isLoading = true
+    const timer = Number.isFinite(this.#requestTimeoutMs)
+      ? setTimeout(() => this.#wake(), this.#requestTimeoutMs + 1)
+      : undefined
+    loading
+      .catch((error: Error) => this.#batch.drop(sequence, error))
+      .finally(() => {
+        clearTimeout(timer)
+        sequence.isLoading = false
+        this.#wake()
+      })
+  }
+
+  get #requestTimeoutMs(): number {
+    return this.#options.requestTimeoutMs ?? Number.POSITIVE_INFINITY
   }
 
   #prepare(request: GenerateRequest): Pick<SequenceOptions, 'request' | 'served' | 'weights' | 'promptIds'> {
@@ -168,8 +212,9 @@ export class Engine extends EventEmitter<EngineEvents> {
     const asked = this.registry.resolve(request.adapterId)
     const canary = asked && isLive(request) ? this.#canaryFor(request, asked) : null
     const adapter = canary ?? asked
-    const served = this.#decideRank(request, adapter, canary === null ? null : (asked?.name ?? null))
-    const promptIds = [...this.#promptIds(request, adapter), ...(request.scored ?? [])]
+    const card = adapter?.card ?? null
+    const served = this.#decideRank(request, card, canary === null ? null : (asked?.card.name ?? null))
+    const promptIds = [...this.#promptIds(request, card), ...(request.scored ?? [])]
     const { positions } = this.#options.base.config
     const fitting = request.shortensToFit ? shortened(request, promptIds.length, positions) : request
     expectFit(promptIds.length, fitting, positions)
@@ -177,12 +222,13 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** The canary of the adapter when it serves, this request is in its share, and its rank is one that it has; else null. */
-  #canaryFor(request: GenerateRequest, { name }: Adapter): Adapter | null {
+  #canaryFor(request: GenerateRequest, { card: { name } }: Resident): Resident | null {
     const { canary } = this.#options.selection ?? {}
     if (canary?.adapter !== name || !isInShare('canary', keyOf(request), canary.share)) return null
-    const { adapter } = this.registry.get(canary.canary) ?? {}
-    if (!adapter) return null
-    const hasRank = typeof request.rank !== 'number' || this.registry.allowedRanks(adapter.name).includes(request.rank)
+    const adapter = this.registry.find(canary.canary)
+    if (adapter === undefined) return null
+    const hasRank =
+      typeof request.rank !== 'number' || this.registry.allowedRanks(adapter.card.name).includes(request.rank)
     return hasRank ? adapter : null
   }
 
@@ -223,11 +269,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#draining || this.#closed) throw errors.notReady('The server is shutting down')
     if (!isLive(request)) return
     const { maxWaiting = 128, maxWaitingTokens = 65_536 } = this.#options
-    const client = clientOf(this.registry.resolve(request.adapterId)?.name ?? null)
+    const client = clientOf(this.registry.resolve(request.adapterId)?.card.name ?? null)
     expectRoom(this.#batch.waiting.filter(isLive), client, { maxWaiting, maxWaitingTokens })
   }
 
-  #decideRank(request: GenerateRequest, adapter: Adapter | null, canaryOf: string | null): Served {
+  #decideRank(request: GenerateRequest, adapter: AdapterCard | null, canaryOf: string | null): Served {
     const { pressure, shadowShare = 0 } = this.#options.selection ?? {}
     const cap = isLive(request) ? rankCap(pressure, this.#batch.waiting.filter(isLive).length) : undefined
     const policy = this.registry.policyOf(adapter)
@@ -248,7 +294,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** The adapter's prompt around the context; the bare base starts from its bos or eos token where there is nothing else. */
-  #promptIds(request: GenerateRequest, adapter: Adapter | null): readonly number[] {
+  #promptIds(request: GenerateRequest, adapter: AdapterCard | null): readonly number[] {
     const { base, tokenizer } = this.#options
     const { inputs, inputIds, truncate } = request
     if (inputIds !== undefined) expectTokenIds(inputIds, base.config.vocabSize)
@@ -270,19 +316,19 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   #hasWork(): boolean {
-    return this.#tasks.length > 0 || !this.#batch.isEmpty
+    return this.#tasks.length > 0 || this.#batch.hasWork
   }
 
   async #loop(): Promise<void> {
     // Requests that arrive in one turn of the event loop start together.
     await Promise.resolve()
-    while (this.#hasWork()) {
+    do {
       for (let task = this.#tasks.shift(); task !== undefined; task = this.#tasks.shift()) await task()
-      this.#batch.dropDead(this.#options.requestTimeoutMs ?? Number.POSITIVE_INFINITY)
+      this.#batch.dropDead(this.#requestTimeoutMs)
       await this.#batch.iterate()
       // Lets arrivals, disconnects and writes happen between steps.
       await new Promise((resolve) => setImmediate(resolve))
-    }
+    } while (this.#hasWork())
   }
 
   /** Runs a task between two steps. */
@@ -297,7 +343,10 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Takes no more requests and waits for those that are there. */
   async drain(): Promise<void> {
     this.#draining = true
-    while (this.#looping !== null) await this.#looping
+    while (this.#looping !== null || !this.#batch.isEmpty) {
+      // Requests that wait for factors keep no loop going.
+      await (this.#looping ?? Promise.allSettled(this.#batch.waiting.map(({ result }) => result)))
+    }
   }
 
   /** Fails what is left and frees everything. Idempotent. */

@@ -1,6 +1,7 @@
 /** The cache of keys and values: one tensor a layer for each, [slots, heads, capacity, headSize], written in place. */
+import { type ElementArray, elementArray } from '../onnx/native/element-type.ts'
 import type { NativeSession } from '../onnx/native/session.ts'
-import type { NativeTensor } from '../onnx/native/tensor.ts'
+import { elements, type NativeTensor } from '../onnx/native/tensor.ts'
 
 export interface CacheShape {
   readonly layers: number
@@ -11,6 +12,9 @@ export interface CacheShape {
   readonly headSize: number
   readonly dtype: 'float32' | 'float16'
 }
+
+/** Keys and values in the cache's own element type. */
+export type CacheValues = ElementArray<'float32' | 'float16'>
 
 export class KvCache {
   readonly shape: CacheShape
@@ -44,6 +48,46 @@ export class KvCache {
         const source = (from * heads + head) * capacity
         const target = (to * heads + head) * capacity + first
         data.copyWithin(target * headSize, (source + first) * headSize, (source + end) * headSize)
+      }
+    }
+  }
+
+  /** Bytes of a position of a slot, over all layers. */
+  get bytesPerToken(): number {
+    return this.bytes / (this.shape.slots * this.shape.capacity)
+  }
+
+  /** A copy of positions first..end of a slot: [layers, 2, heads, end - first, headSize]. Host memory only. */
+  copyOut(slot: number, first: number, end: number): CacheValues {
+    const { layers, heads, headSize, dtype } = this.shape
+    const length = elements([layers, 2, heads, end - first, headSize])
+    const values = elementArray(dtype, new ArrayBuffer(this.bytesPerToken * (end - first)), 0, length)
+    this.#eachHead(slot, first, end, (data, from, to, at) => values.set(data.subarray(from, to), at))
+    return values
+  }
+
+  /** Writes what `copyOut` gave to positions from `first` on. Host memory only. */
+  copyIn(slot: number, first: number, values: CacheValues): void {
+    const { layers, heads, headSize } = this.shape
+    const count = values.length / elements([layers, 2, heads, headSize])
+    this.#eachHead(slot, first, first + count, (data, from, to, at) =>
+      data.set(values.subarray(at, at + to - from), from),
+    )
+  }
+
+  /** Visits the run of elements of each head, and where it is in a copy. */
+  #eachHead(
+    slot: number,
+    first: number,
+    end: number,
+    visit: (data: CacheValues, from: number, to: number, at: number) => void,
+  ): void {
+    const { heads, capacity, headSize } = this.shape
+    const length = (end - first) * headSize
+    for (const [tensor, { data }] of this.#layers.flat().entries()) {
+      for (let head = 0; head < heads; head++) {
+        const from = ((slot * heads + head) * capacity + first) * headSize
+        visit(data as CacheValues, from, from + length, (tensor * heads + head) * length)
       }
     }
   }

@@ -5,7 +5,7 @@ import { highestRanks, type RankRows } from './scheduler.ts'
 
 /** One adapter's place among the rows. */
 interface PackedAdapter {
-  readonly adapter: Adapter
+  readonly adapter: FactoredAdapter
   readonly firstRow: number
   readonly rows: number
 }
@@ -17,9 +17,12 @@ export interface Packing {
   readonly adapters: ReadonlyMap<string, PackedAdapter>
 }
 
+/** What of an adapter the model is fed. */
+type FactoredAdapter = Pick<Adapter, 'digest' | 'factors' | 'scaling' | 'loraAlpha' | 'maxRank'>
+
 /** Under which weights a token is computed; `adapter` null is the bare base. */
 export interface Weights {
-  readonly adapter: Adapter | null
+  readonly adapter: FactoredAdapter | null
   readonly rank: number
 }
 
@@ -33,7 +36,7 @@ export function pack(batch: readonly Weights[]): Packing {
   const adapters = new Map<string, PackedAdapter>()
   let firstRow = 0
   for (const [digest, rows] of [...highestRanks(batch.map(rowsOf))].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    adapters.set(digest, { adapter: byDigest.get(digest) as Adapter, firstRow, rows })
+    adapters.set(digest, { adapter: byDigest.get(digest) as FactoredAdapter, firstRow, rows })
     firstRow += rows
   }
   const key = [...adapters].map(([digest, { rows }]) => `${digest}:${rows}`).join(' ')

@@ -171,6 +171,8 @@ export interface Completion {
 
 export interface GenerateResult extends Served, Completion {
   readonly promptTokens: number
+  /** Prompt tokens whose keys and values were known from an earlier request. */
+  readonly cachedTokens: number
   /** Empty unless `prefillDetails`, or `scored`. */
   readonly prefill: readonly Token[]
   /** For each token of `prefill`, whether it was the likeliest; the first never is. */

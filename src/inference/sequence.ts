@@ -3,7 +3,6 @@ import { plainName } from '../dylora/store/versions.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { BeamSearch } from './beam-search.ts'
 import type { Branch, Decoder } from './decoder.ts'
-import type { Weights } from './lora-packing.ts'
 import type {
   Completion,
   GenerateRequest,
@@ -15,16 +14,23 @@ import type {
   Token,
   TokenEvent,
 } from './request.ts'
+import type { Resident } from './residency.ts'
 import type { Row } from './rows.ts'
 import { SampledTexts } from './sampled-texts.ts'
 import type { ScoredToken } from './sampling.ts'
 import { describeToken } from './text.ts'
 import { TokenStream } from './token-stream.ts'
 
+/** What a request is computed under. */
+interface HeldWeights {
+  readonly adapter: Resident | null
+  readonly rank: number
+}
+
 export interface SequenceOptions {
   readonly request: GenerateRequest
   readonly served: Served
-  readonly weights: Weights
+  readonly weights: HeldWeights
   readonly promptIds: readonly number[]
   readonly tokenizer: Tokenizer
   readonly eosTokenIds: readonly number[]
@@ -34,7 +40,7 @@ export interface SequenceOptions {
 export class Sequence implements Generation {
   readonly request: GenerateRequest
   readonly served: Served
-  readonly weights: Weights
+  readonly weights: HeldWeights
   readonly promptIds: readonly number[]
   readonly result: Promise<GenerateResult>
   readonly priority: Priority
@@ -42,6 +48,10 @@ export class Sequence implements Generation {
   rows: readonly Row<Sequence>[] = []
   /** When the last token came, on the monotonic clock; null before the first. */
   lastTokenAt: number | null = null
+  /** Are its adapter's factors still out of memory? */
+  isLoading = false
+  /** Prompt tokens that were taken over instead of computed. */
+  cachedTokens = 0
   readonly arrivedAt: number
   readonly #options: SequenceOptions
   #decoder: Decoder
@@ -146,6 +156,7 @@ export class Sequence implements Generation {
       ...best,
       others,
       promptTokens: this.promptTokens,
+      cachedTokens: this.cachedTokens,
       prefill: this.#prefill,
       prefillLikeliest: this.#prefillLikeliest,
       prefillTopTokens: this.#prefillTopTokens,

@@ -1214,6 +1214,8 @@ export interface components {
             /** @description The version that this name stands for, whatever is published: `name@digest` */
             pinned_to: string | null;
             digest: string | null;
+            /** @description Are its factors in memory? Otherwise the next request has them loaded */
+            resident: boolean;
             base_model: string | null;
             base_digest: string | null;
             method: ("dylora" | "lora") | null;
@@ -1332,6 +1334,8 @@ export interface components {
             /** @description The seed of the sampling; null when greedy */
             seed: number | null;
             prompt_tokens: number;
+            /** @description Prompt tokens that were known from an earlier request and not computed again */
+            cached_tokens: number;
             /** @description The prompt's tokens, with `decoder_input_details` */
             prefill: components["schemas"]["Token"][];
             tokens: components["schemas"]["Token"][];
@@ -1373,6 +1377,8 @@ export interface components {
             /** @description The seed of the sampling; null when greedy */
             seed: number | null;
             prompt_tokens: number;
+            /** @description Prompt tokens that were known from an earlier request and not computed again */
+            cached_tokens: number;
             /** @description Same as prompt_tokens */
             input_length: number;
             /** @description The adapter that answered; null is the bare base model */
@@ -1663,6 +1669,10 @@ export interface components {
             /** @description Of all texts, with `best_of` of those too that were not the best */
             completion_tokens: number;
             total_tokens: number;
+            prompt_tokens_details: {
+                /** @description Prompt tokens that were known from an earlier request and not computed again */
+                cached_tokens: number;
+            };
         };
         /** @description Which weights answered, and why these */
         ServedBy: {
@@ -1863,7 +1873,7 @@ export interface operations {
                     /**
                      * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
                      *
-                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"cached_tokens":0,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
                      */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
@@ -2134,7 +2144,7 @@ export interface operations {
                     /**
                      * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
                      *
-                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"cached_tokens":0,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
                      */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
@@ -2397,7 +2407,7 @@ export interface operations {
                     /**
                      * @example data: {"index":0,"token":{"id":283,"text":" The","logprob":-0.48,"special":false},"generated_text":null,"details":null}
                      *
-                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
+                     *     data: {"index":1,"token":{"id":0,"text":"<|endoftext|>","logprob":-0.01,"special":true},"generated_text":" The","details":{"finish_reason":"eos_token","generated_tokens":2,"seed":null,"prompt_tokens":14,"cached_tokens":0,"input_length":14,"adapter_id":"e2e","adapter_digest":"sha256:c43e14dc35bb3d8f01667a8ad3ace409268a1e2eab7c5a970a532a014b062c55","rank":4,"rank_requested":4,"rank_reason":"requested"}}
                      */
                     "text/event-stream": components["schemas"]["StreamEvent"];
                 };
@@ -2667,7 +2677,10 @@ export interface operations {
                      *       "usage": {
                      *         "prompt_tokens": 14,
                      *         "completion_tokens": 11,
-                     *         "total_tokens": 25
+                     *         "total_tokens": 25,
+                     *         "prompt_tokens_details": {
+                     *           "cached_tokens": 0
+                     *         }
                      *       },
                      *       "dylora": {
                      *         "adapter_id": "e2e",
@@ -2913,7 +2926,10 @@ export interface operations {
                      *       "usage": {
                      *         "prompt_tokens": 14,
                      *         "completion_tokens": 11,
-                     *         "total_tokens": 25
+                     *         "total_tokens": 25,
+                     *         "prompt_tokens_details": {
+                     *           "cached_tokens": 0
+                     *         }
                      *       },
                      *       "dylora": {
                      *         "adapter_id": "e2e",

@@ -1,9 +1,10 @@
 /** An adapter as `/adapters` shows it: state, ranks, quality as measured, latency as it is now. */
 import { z } from 'zod'
-import { type Adapter, parameterCount, type QualityPoint } from '../dylora/adapter.ts'
+import type { QualityPoint } from '../dylora/adapter.ts'
 import { errors } from '../errors.ts'
 import type { RegistryEntry } from '../inference/adapter-registry.ts'
 import { autoChoice } from '../inference/rank-choice.ts'
+import type { AdapterCard } from '../inference/residency.ts'
 import type { LatencyBook } from './latency.ts'
 import type { Serving } from './serving.ts'
 
@@ -56,6 +57,7 @@ export const AdapterDescription = z
       .nullable()
       .describe('The version that this name stands for, whatever is published: `name@digest`'),
     digest: z.string().nullable(),
+    resident: z.boolean().describe('Are its factors in memory? Otherwise the next request has them loaded'),
     base_model: z.string().nullable(),
     base_digest: z.string().nullable(),
     method: z.enum(['dylora', 'lora']).nullable(),
@@ -106,7 +108,7 @@ export function describeAdapter(view: AdapterView, id: string, detail: Detail): 
 
 function describe(
   { engine, latency }: AdapterView,
-  { name, state, reason, adapter, policy, pinnedTo }: RegistryEntry,
+  { name, state, reason, adapter, isLoaded, policy, pinnedTo }: RegistryEntry,
   { ranks, minQuality }: Detail,
 ): AdapterDescription {
   return {
@@ -116,6 +118,7 @@ function describe(
     is_default: engine.registry.defaultAdapter === name,
     pinned_to: pinnedTo,
     digest: adapter?.digest ?? null,
+    resident: isLoaded,
     base_model: adapter?.baseModel ?? null,
     base_digest: adapter?.baseDigest ?? null,
     method: adapter?.method ?? null,
@@ -132,8 +135,8 @@ function describe(
   }
 }
 
-function describeRank(latency: LatencyBook, adapter: Adapter, rank: number) {
-  const parameters = parameterCount(adapter, rank)
+function describeRank(latency: LatencyBook, adapter: AdapterCard, rank: number) {
+  const parameters = rank * adapter.parametersPerRank
   return {
     rank,
     parameters,

@@ -44,7 +44,11 @@ const ended = {
   seed: z.number().nullable().describe('The seed of the sampling; null when greedy'),
 }
 
-const finished = { ...ended, prompt_tokens: count }
+const finished = {
+  ...ended,
+  prompt_tokens: count,
+  cached_tokens: count.describe('Prompt tokens that were known from an earlier request and not computed again'),
+}
 
 const text = {
   tokens: z.array(Token),
@@ -107,7 +111,11 @@ const endedOf = ({ finishReason, tokens, seed }: Completion) => ({
   seed,
 })
 
-const finishedOf = (result: GenerateResult) => ({ ...endedOf(result), prompt_tokens: result.promptTokens })
+const finishedOf = (result: GenerateResult) => ({
+  ...endedOf(result),
+  prompt_tokens: result.promptTokens,
+  cached_tokens: result.cachedTokens,
+})
 
 const tokensOf = ({ tokens, topTokens, score }: Completion, wanted: Wanted) => ({
   tokens: [...tokens],

@@ -21,6 +21,8 @@ class Idle extends EventEmitter<EngineEvents> implements Serving {
     background: 0,
     runs: 0,
     kvCacheUsage: 0,
+    prefixCache: null,
+    residency: { resident: 0, bytes: 0, loads: 0, evictions: 0 },
     runningAdapters: [],
     waitingAdapters: [],
   }

@@ -52,7 +52,10 @@ const model = {
   ...{ parent: 'tiny-gpt2', max_model_len: 257, dylora: { digest, ranks: [1, 2, 3, 4, 5, 6, 7, 8], is_default: true } },
 }
 
-const usage = { prompt_tokens: 14, completion_tokens: 11, total_tokens: 25 }
+const usage = {
+  ...{ prompt_tokens: 14, completion_tokens: 11, total_tokens: 25 },
+  prompt_tokens_details: { cached_tokens: 0 },
+}
 const completion = { id: `cmpl-${id}`, created: 1_793_527_200, model: 'e2e:r4' }
 const chat = { id: `chatcmpl-${id}`, created: 1_793_527_200, model: 'e2e:r4' }
 
@@ -65,7 +68,14 @@ const generateEvents = sse(
   {
     ...{ index: 1, token: { id: 0, text: '<|endoftext|>', logprob: -0.01, special: true }, generated_text: ' The' },
     details: {
-      ...{ finish_reason: 'eos_token', generated_tokens: 2, seed: null, prompt_tokens: 14, input_length: 14 },
+      ...{
+        finish_reason: 'eos_token',
+        generated_tokens: 2,
+        seed: null,
+        prompt_tokens: 14,
+        cached_tokens: 0,
+        input_length: 14,
+      },
       ...served,
     },
   },

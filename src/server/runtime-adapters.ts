@@ -3,6 +3,7 @@ import { readAdapter } from '../dylora/adapter-directory.ts'
 import type { AdapterStore } from '../dylora/store/adapter-store.ts'
 import { errors } from '../errors.ts'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
+import { type AdapterLog, factorsAgain } from './registry-sink.ts'
 
 export interface RuntimeAdapters {
   /** Throws `validation` for a name that is taken and a path outside, `adapter_invalid` for what is no adapter. */
@@ -14,7 +15,11 @@ export interface RuntimeAdapters {
 type Registry = Pick<AdapterRegistry, 'get' | 'list' | 'add' | 'remove'>
 
 /** What is unloaded comes back when it changes in the store, or with the next start. */
-export function runtimeAdapters(registry: Registry, store: Pick<AdapterStore, 'locate'>): RuntimeAdapters {
+export function runtimeAdapters(
+  registry: Registry,
+  store: Pick<AdapterStore, 'locate'>,
+  log: AdapterLog,
+): RuntimeAdapters {
   return {
     async load(name, path, { inPlace }) {
       if (!inPlace && registry.get(name)?.adapter) {
@@ -26,7 +31,7 @@ export function runtimeAdapters(registry: Registry, store: Pick<AdapterStore, 'l
       const adapter = await readAdapter(directory).catch((error: unknown) => {
         throw hiding(error, directory, path)
       })
-      await registry.add({ ...adapter, name })
+      await registry.add({ ...adapter, name }, factorsAgain(adapter, [() => store.locate(path)], log))
     },
     unload(name) {
       const loaded = registry.list().flatMap((entry) => (entry.adapter === null ? [] : [entry.name]))

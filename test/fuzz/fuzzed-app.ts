@@ -1,5 +1,7 @@
 /** The service over the tiny checkpoint with everything switched on, listening. */
+
 import { join } from 'node:path'
+import { pino } from 'pino'
 import { parseChatTemplate } from '../../src/dylora/chat-template.ts'
 import { directoryStore } from '../../src/dylora/store/directory-store.ts'
 import { runtimeAdapters } from '../../src/server/runtime-adapters.ts'
@@ -23,6 +25,7 @@ export async function fuzzedApp(t: Test): Promise<string> {
       runtimeAdapters: runtimeAdapters(
         engine.registry,
         directoryStore(join(directory, 'adapters'), { keptVersions: 0, pinned: [] }),
+        pino({ level: 'silent' }),
       ),
     },
   })

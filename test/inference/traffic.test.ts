@@ -8,7 +8,15 @@ import { type GenerateRequest, type GenerateResult, greedySampling } from '../..
 import { randomAdapter } from '../fixtures/adapters.ts'
 import { request, testEngine } from '../fixtures/engine.ts'
 
-const texts = ['a', 'name : The Vaults', 'The quick brown fox', 'Café 🙂', 'x y z x y z']
+const texts = [
+  'a',
+  'name : The Vaults',
+  'The quick brown fox',
+  'Café 🙂',
+  'x y z x y z',
+  'name : The Vaults | Type : pub',
+  'name : The Vaults | Type : pub | near : Café',
+]
 
 const anySampling = fc.oneof(
   fc.constant({}),
@@ -135,10 +143,13 @@ async function outcome(engine: Engine, asked: GenerateRequest, leavesAfter: numb
   }
 }
 
-for (const [name, options] of Object.entries({
+const settings: Readonly<Record<string, Partial<EngineOptions>>> = {
   'few slots and rows': { maxBatchSize: 4, prefillChunk: 3, maxRankRows: 7, maxBackgroundSlots: 4 },
   'many slots': { maxBatchSize: 16, prefillChunk: 5, maxBackgroundSlots: 5 },
-})) {
+  'prompts that are kept': { maxBatchSize: 6, prefillChunk: 7, maxBackgroundSlots: 4, prefixCacheBytes: 60_000 },
+}
+
+for (const [name, options] of Object.entries(settings)) {
   t.test(`any mix of requests is answered as one at a time, with ${name}`, async (t) => {
     const alone = await oneAtATime(t)
     const { engine, first, second } = await traffic(t, options)
@@ -168,6 +179,7 @@ for (const [name, options] of Object.entries({
       }),
       { numRuns: 40 },
     )
+    if (options.prefixCacheBytes !== undefined) t.ok((engine.stats.prefixCache?.hits ?? 0) > 0, 'some were known')
     t.ok(answered > 80, `${answered} answers were compared`)
   })
 }

@@ -153,6 +153,7 @@ const adapter = (values: readonly number[], auto: Adapter['auto'], metric = 'ble
       reason: null,
       is_default: true,
       pinned_to: null,
+      resident: true,
       digest: 'sha256:1',
       base_model: 'b',
     },

@@ -14,6 +14,7 @@ import { randomAdapter } from '../fixtures/adapters.ts'
 import { quality, type TestApp, testApp } from '../fixtures/app.ts'
 import { buildPage } from '../fixtures/built-page.ts'
 import { findChromium, launchChromium } from '../fixtures/chromium.ts'
+import { adapterOf } from '../fixtures/engine.ts'
 
 const pageDirectory = await buildPage(t)
 const inputs = 'name : The Vaults'
@@ -27,7 +28,7 @@ const baselines = [
 async function start(t: Test, port = 0, more: Partial<AppOptions> = {}): Promise<TestApp & { url: string }> {
   const tested = await testApp(t, { app: { pageDirectory, ...more } })
   const { engine, app } = tested
-  await engine.registry.add({ ...engine.registry.resolve('e2e')!, baselines })
+  await engine.registry.add({ ...adapterOf(engine, 'e2e'), baselines })
   await app.listen({ port })
   return { ...tested, url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
 }

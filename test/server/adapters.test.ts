@@ -1,5 +1,6 @@
 import t from 'tap'
 import { quality, testApp } from '../fixtures/app.ts'
+import { adapterOf } from '../fixtures/engine.ts'
 
 interface Described {
   readonly id: string
@@ -50,8 +51,7 @@ t.test('what is not as documented is refused by name', async (t) => {
 
 t.test('what other trainings reach stands beside the curve, and auto never reads it', async (t) => {
   const { app, engine } = await testApp(t)
-  const adapter = engine.registry.resolve('e2e')
-  if (adapter === null) throw new RangeError('expected an adapter')
+  const adapter = adapterOf(engine, 'e2e')
   const [point] = quality
   if (point === undefined) throw new RangeError('expected a point')
   await engine.registry.add({ ...adapter, baselines: [{ ...point, method: 'lora', primary: false, value: 99 }] })

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import type { QualityPoint } from '../../src/dylora/adapter.ts'
 import { inputs, quality, testApp } from '../fixtures/app.ts'
+import { adapterOf } from '../fixtures/engine.ts'
 
 /** Samples by name and labels, of the text format. */
 function samplesOf(text: string): Map<string, number> {
@@ -15,7 +16,7 @@ function samplesOf(text: string): Map<string, number> {
 }
 
 async function setup(t: Test, vllmMetrics = false) {
-  const tested = await testApp(t, { app: { vllmMetrics } })
+  const tested = await testApp(t, { app: { vllmMetrics }, engine: { prefixCacheBytes: 1e6 } })
   const scrape = async () => (await tested.app.inject('/metrics')).body
   return { ...tested, scrape }
 }
@@ -33,7 +34,7 @@ t.test('texts of another decoding have a series of their own', async (t) => {
   const { engine, scrape } = await setup(t)
   const [point] = quality as [QualityPoint]
   const searched = { ...point, value: 70, primary: false, decoding: 'num_beams=10' }
-  await engine.registry.add({ ...engine.registry.resolve('e2e')!, quality: [point, searched] })
+  await engine.registry.add({ ...adapterOf(engine, 'e2e'), quality: [point, searched] })
   const samples = samplesOf(await scrape())
   const labels = 'adapter="e2e",rank="1",metric="bleu",dataset="e2e",split="validation"'
   t.equal(samples.get(`dylora_adapter_rank_quality{${labels}}`), point.value)
@@ -70,6 +71,22 @@ t.test('gives the metrics of some names alone', async (t) => {
   t.equal((await of('nothing')).size, 0)
   const long = await app.inject({ url: '/metrics', query: { name: 'x'.repeat(201) } })
   t.match(long.json(), { status: 422 })
+})
+
+t.test('tells how much of the prompts was known, to readers of vLLM too', async (t) => {
+  const { scrape, post } = await setup(t, true)
+  const long = `${inputs} near : Café Adriatic and more`
+  const ask = async () =>
+    (await post('/generate?rank=4', { inputs: long, parameters: { max_new_tokens: 2, details: true } })).json()
+  const [{ details: first }, { details: second }] = [await ask(), await ask()]
+  t.equal(first.cached_tokens, 0)
+  t.ok(second.cached_tokens > 0)
+  const samples = samplesOf(await scrape())
+  t.equal(samples.get('dylora_prefix_cache_queries_total'), first.prompt_tokens + second.prompt_tokens)
+  t.equal(samples.get('dylora_prefix_cache_hits_total'), second.cached_tokens)
+  t.ok((samples.get('dylora_prefix_cache_bytes') ?? 0) > 0)
+  const hits = [...samples].find(([name]) => name.startsWith('vllm:prefix_cache_hits_total'))
+  t.equal(hits?.[1], second.cached_tokens)
 })
 
 t.test('counts decisions on the rank, rejections and adapters', async (t) => {

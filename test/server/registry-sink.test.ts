@@ -1,10 +1,11 @@
-import { copyFile, cp, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { writeAdapter } from '../../src/dylora/adapter-directory.ts'
 import { directoryStore } from '../../src/dylora/store/directory-store.ts'
+import type { EngineOptions } from '../../src/inference/engine.ts'
 import { AdapterWatcher } from '../../src/server/adapter-watcher.ts'
 import { registrySink } from '../../src/server/registry-sink.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
@@ -12,12 +13,13 @@ import { inputs, quality, testApp } from '../fixtures/app.ts'
 import { fixturePath } from '../fixtures/golden.ts'
 
 /** The service with its adapters directory watched. */
-async function setup(t: Test) {
-  const tested = await testApp(t)
+async function setup(t: Test, engine: Partial<EngineOptions> = {}) {
+  const tested = await testApp(t, { engine })
   const directory = join(tested.directory, 'adapters')
+  const store = directoryStore(directory, { keptVersions: 0, pinned: [] })
   const watcher = new AdapterWatcher({
-    store: directoryStore(directory, { keptVersions: 0, pinned: [] }),
-    sink: registrySink(tested.engine.registry, pino({ level: 'silent' })),
+    store,
+    sink: registrySink(tested.engine.registry, store, pino({ level: 'silent' })),
     warn: (error) => t.fail(String(error)),
     settleMs: 60,
     rescanMs: 500,
@@ -130,4 +132,30 @@ t.test('refuses an adapter of another base, and says which one it belongs to', a
   await writeAdapter(join(adapters, 'foreign'), randomAdapter(3, 2, foreign))
   await eventually(t, () => engine.registry.get('foreign')?.state === 'refused', 'it is refused')
   t.match((await app.inject('/adapters/foreign')).json(), { state: 'refused', reason: /elsewhere sha256:000/ })
+})
+
+t.test('adapters beyond the memory are read again when they are asked for, and say so where they cannot', async (t) => {
+  const { engine, adapter, ask, adapters, app } = await setup(t, { adapterMemoryBytes: 1 })
+  for (const seed of [1, 2]) await adapter(`out-${seed}`, randomAdapter(seed))
+  await eventually(t, () => engine.registry.get('out-2')?.state === 'serving', 'both serve')
+  const residentOf = async (id: string) => (await app.inject(`/adapters/${id}`)).json().resident
+  t.equal(await residentOf('out-1'), false)
+  const [first, second] = [await ask('adapter_id=out-1&rank=2'), await ask('adapter_id=out-2&rank=2')]
+  t.same([first.statusCode, second.statusCode], [200, 200])
+  t.not(first.json().details.adapter_digest, second.json().details.adapter_digest)
+  t.equal(engine.stats.residency.loads, 2)
+  t.ok(engine.stats.residency.evictions >= 4)
+  const digest = first.json().details.adapter_digest.replace('sha256:', '').slice(0, 12)
+  await cp(join(adapters, 'out-1'), join(adapters, `out-1@${digest}`), { recursive: true })
+  const away = join(adapters, '..', 'away')
+  await rename(join(adapters, 'out-1'), away)
+  t.equal((await ask('adapter_id=out-1&rank=2')).statusCode, 200, 'the version beside it has them')
+  await rename(away, join(adapters, 'out-1'))
+  await rm(join(adapters, `out-1@${digest}`), { recursive: true })
+  await writeFile(join(adapters, 'out-1', 'adapter_model.safetensors'), 'spoiled')
+  const spoiled = await ask('adapter_id=out-1&rank=2')
+  t.equal(spoiled.statusCode, 503)
+  t.match(spoiled.json(), { detail: /factors of adapter 'out-1' cannot be read again/ })
+  t.notMatch(spoiled.body, adapters, 'no path is told')
+  t.equal((await ask('adapter_id=out-2&rank=2')).statusCode, 200)
 })

@@ -1,6 +1,5 @@
 /** `dylora bench adapters`: what adapters cost that are loaded, by how many there are. */
 import type { Adapter } from '../../dylora/adapter.ts'
-import { parameterCount } from '../../dylora/adapter.ts'
 import type { BaseModel } from '../../dylora/base-model.ts'
 import type { Engine } from '../../inference/engine.ts'
 import type { GenerateRequest } from '../../inference/request.ts'
@@ -61,8 +60,7 @@ function memory(): number {
 /** Adds adapters until there are so many. Gives the bytes of all factors. */
 async function fill(engine: Engine, base: BaseModel, residents: number): Promise<number> {
   for (let i = engine.registry.list().length; i < residents; i++) await engine.registry.add(residentAt(base, i))
-  const bytesOf = (adapter: Adapter | null) => (adapter === null ? 0 : 4 * parameterCount(adapter, adapter.maxRank))
-  return engine.registry.list().reduce((sum, { adapter }) => sum + bytesOf(adapter), 0)
+  return engine.stats.residency.bytes
 }
 
 const residentAt = (base: BaseModel, index: number): Adapter =>

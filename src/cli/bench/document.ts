@@ -11,6 +11,8 @@ const intro = [
   'random, of the shape that each run names, made on the spot. Cases of a table are measured in turn, round after round, so ratios within',
   'a run hold; milliseconds of two runs, or two machines, are not to be compared. Warm-up is left out. What misses its goal says NO.',
   '',
+  'Nothing here was measured on a GPU: no run of the CUDA provider, with its float16 cache on the device, has been made yet.',
+  '',
 ]
 
 /** Throws `validation` for a file that is no run. */

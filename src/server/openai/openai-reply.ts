@@ -24,6 +24,9 @@ const Usage = z
     prompt_tokens: count.describe('Of each prompt once, with the tokens that the adapter puts around it'),
     completion_tokens: count.describe('Of all texts, with `best_of` of those too that were not the best'),
     total_tokens: count,
+    prompt_tokens_details: z.object({
+      cached_tokens: count.describe('Prompt tokens that were known from an earlier request and not computed again'),
+    }),
   })
   .meta({ id: 'Usage' })
 
@@ -112,10 +115,14 @@ export function frameOf(
   }
 }
 
-export const usageOf = (prompt: number, completion: number): z.infer<typeof Usage> => ({
+export const usageOf = (
+  { prompt, cached }: { readonly prompt: number; readonly cached: number },
+  completion: number,
+): z.infer<typeof Usage> => ({
   prompt_tokens: prompt,
   completion_tokens: completion,
   total_tokens: prompt + completion,
+  prompt_tokens_details: { cached_tokens: cached },
 })
 
 const FINISH: Readonly<Record<FinishReason, z.infer<typeof finishReason>>> = {

@@ -70,6 +70,12 @@ export class Texts {
     return this.#groups.reduce((sum, { runs }) => sum + (runs[0]?.promptTokens ?? 0), 0)
   }
 
+  /** Of the first text of each prompt; known once that is there. */
+  async promptUsage(): Promise<{ readonly prompt: number; readonly cached: number }> {
+    const first = await Promise.all(this.#groups.flatMap(({ runs: [run] }) => run?.result ?? []))
+    return { prompt: this.promptTokens, cached: first.reduce((sum, { cachedTokens }) => sum + cachedTokens, 0) }
+  }
+
   /** Ends what is still under way. */
   abort(): void {
     this.#abort.abort()

@@ -3,7 +3,6 @@ import fp from 'fastify-plugin'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { z } from 'zod'
-import { parameterCount } from '../../dylora/adapter.ts'
 import type { Evaluations } from '../evaluations.ts'
 import type { JobService } from '../job-service.ts'
 import { type Listeners, listen, type ServiceInfo, type Serving } from '../serving.ts'
@@ -128,8 +127,37 @@ function addState(registry: Registry, engine: Serving, { version, versions, devi
     for (const { name, digest } of serving()) set({ adapter: name, digest }, 1)
   })
   stateGauge(registry, 'adapter_bytes', 'Bytes of the factors', ['adapter'], (set) => {
-    for (const adapter of serving()) set({ adapter: adapter.name }, 4 * parameterCount(adapter, adapter.maxRank))
+    for (const adapter of serving()) set({ adapter: adapter.name }, 4 * adapter.parametersPerRank * adapter.maxRank)
   })
+  const counted = (name: string, help: string, read: () => number | undefined) =>
+    new Counter({
+      ...{ name: `dylora_${name}_total`, help, registers: [registry] },
+      collect() {
+        this.reset()
+        this.inc(read() ?? 0)
+      },
+    })
+  counted(
+    'prefix_cache_queries',
+    'Prompt tokens that were looked for among known ones',
+    () => engine.stats.prefixCache?.queries,
+  )
+  counted(
+    'prefix_cache_hits',
+    'Of these, tokens that were known and not computed again',
+    () => engine.stats.prefixCache?.hits,
+  )
+  stateGauge(registry, 'prefix_cache_bytes', 'Memory of the prompts that are known', [], (set) =>
+    set({}, engine.stats.prefixCache?.bytes ?? 0),
+  )
+  counted('adapter_reloads', 'Adapters whose factors came back into memory', () => engine.stats.residency.loads)
+  counted('adapter_evictions', 'Adapters whose factors left the memory', () => engine.stats.residency.evictions)
+  stateGauge(registry, 'adapters_resident', 'Adapters whose factors are in memory', [], (set) =>
+    set({}, engine.stats.residency.resident),
+  )
+  stateGauge(registry, 'adapters_resident_bytes', 'Bytes of the factors that are in memory', [], (set) =>
+    set({}, engine.stats.residency.bytes),
+  )
   const qualityLabels = ['adapter', 'rank', 'metric', 'dataset', 'split', 'decoding'] as const
   stateGauge(registry, 'adapter_rank_quality', 'Measured quality that the adapter carries', qualityLabels, (set) => {
     for (const { name: adapter, quality } of serving()) {

@@ -1,5 +1,5 @@
 /** The gauges that Kubernetes inference gateways and existing dashboards read, under vLLM's names. */
-import { Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import type { ServiceInfo, Serving } from '../serving.ts'
 
 /** Gauges carry vLLM's labels too, by which its dashboards select. */
@@ -18,6 +18,21 @@ export function addVllmAliases(registry: Registry, engine: Serving, { baseModel,
   gauge('num_requests_running', 'Same as dylora_requests_running', () => engine.stats.running)
   gauge('num_requests_waiting', 'Same as dylora_requests_waiting', () => engine.stats.waiting)
   gauge('kv_cache_usage_perc', 'Same as dylora_kv_cache_usage_ratio', () => engine.stats.kvCacheUsage)
+  const counter = (name: string, help: string, read: () => number | undefined) =>
+    new Counter({
+      name: `vllm:${name}`,
+      ...{ help, registers, labelNames: Object.keys(labels) },
+      collect() {
+        this.reset()
+        this.inc(labels, read() ?? 0)
+      },
+    })
+  counter(
+    'prefix_cache_queries_total',
+    'Same as dylora_prefix_cache_queries_total',
+    () => engine.stats.prefixCache?.queries,
+  )
+  counter('prefix_cache_hits_total', 'Same as dylora_prefix_cache_hits_total', () => engine.stats.prefixCache?.hits)
   const blocks = { block_size: baseModel.positions, num_gpu_blocks: slots }
   const labelNames = [...Object.keys(labels), ...Object.keys(blocks)]
   const help = 'The cache: its blocks are the slots of requests, with the positions of each'

@@ -1,8 +1,8 @@
 /** `GET /v1/models` and `GET /v1/models/{id}`: the base and its adapters as OpenAI's clients list them. */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import type { Adapter } from '../../dylora/adapter.ts'
 import { errors } from '../../errors.ts'
+import type { AdapterCard } from '../../inference/residency.ts'
 import { namedModel } from '../openai/model-name.ts'
 import { openAiFailure } from '../openai/openai-error.ts'
 import type { ServiceInfo, Serving } from '../serving.ts'
@@ -46,7 +46,7 @@ const json = <S extends z.ZodType>(description: string, schema: S) => ({
 export const openAiModelRoutes: FastifyPluginAsyncZod<ModelsOptions> = async (app, { engine, info }) => {
   const created = Math.floor(Date.now() / 1000)
   const { registry } = engine
-  const describe = (id: string, adapter: Adapter | null): Model => ({
+  const describe = (id: string, adapter: AdapterCard | null): Model => ({
     ...{ id, object: 'model', created, owned_by: 'dylora-serve', root: info.baseModel.name },
     parent: adapter === null ? null : info.baseModel.name,
     max_model_len: info.baseModel.positions + 1,
@@ -94,7 +94,7 @@ export const openAiModelRoutes: FastifyPluginAsyncZod<ModelsOptions> = async (ap
 }
 
 /** @throws adapter_not_found; rank_not_allowed for a rank in the name that it does not have */
-function modelOf(id: string, { registry }: Serving, info: ServiceInfo): Adapter | null {
+function modelOf(id: string, { registry }: Serving, info: ServiceInfo): AdapterCard | null {
   const { adapterId = id, rank } = namedModel(id, undefined, registry)
   const allowed = registry.allowedRanks(adapterId)
   if (rank !== undefined && !allowed.includes(rank)) throw errors.rankNotAllowed(rank, allowed)

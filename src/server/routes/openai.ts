@@ -150,7 +150,7 @@ async function answer(
     ...frame,
     object: dialect.object,
     choices: choices.map((choice) => dialect.choice(choice, asked, readingOf(engine))),
-    usage: usageOf(texts.promptTokens, generated),
+    usage: usageOf(await texts.promptUsage(), generated),
   }
 }
 
@@ -182,7 +182,8 @@ async function* eventsOf({ dialect, asked, frame, texts, reading, requestId }: S
       const { choice, isEmpty } = chunkOf(event)
       if (!isEmpty) yield sseField({ ...head, choices: [choice], ...usage })
     }
-    if (asked.includeUsage) yield sseField({ ...head, choices: [], usage: usageOf(texts.promptTokens, generated) })
+    if (asked.includeUsage)
+      yield sseField({ ...head, choices: [], usage: usageOf(await texts.promptUsage(), generated) })
   } catch (error) {
     yield sseField(openAiErrorOf(error, requestId).body)
   } finally {

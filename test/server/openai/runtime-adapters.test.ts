@@ -1,5 +1,6 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import t from 'tap'
 import { directoryStore } from '../../../src/dylora/store/directory-store.ts'
 import { runtimeAdapters } from '../../../src/server/runtime-adapters.ts'
@@ -12,7 +13,11 @@ const root = join(directory, 'adapters')
 const { post: admin } = await testApp(t, {
   app: {
     engine,
-    runtimeAdapters: runtimeAdapters(engine.registry, directoryStore(root, { keptVersions: 0, pinned: [] })),
+    runtimeAdapters: runtimeAdapters(
+      engine.registry,
+      directoryStore(root, { keptVersions: 0, pinned: [] }),
+      pino({ level: 'silent' }),
+    ),
   },
 })
 await adapter('third', randomAdapter(3, 4))
