@@ -12,6 +12,7 @@ import {
   cachedAttention,
   causalAttention,
   dyloraLinear,
+  likeliest,
   loraAName,
   loraBName,
   loraInputs,
@@ -46,6 +47,8 @@ export interface ServingGraph extends GraphFile {
   readonly cacheHeadSize: number
   readonly cacheDtype: 'float32' | 'float16'
   readonly vocabSize: number
+  /** How many of the likeliest tokens each row tells. */
+  readonly likeliestTokens: number
   readonly positions: number
 }
 
@@ -54,7 +57,8 @@ export interface ServingGraph extends GraphFile {
  * Inputs: `input_ids`, `positions` int32 [tokens]; `select` int32 [selected]; `seqlens_k` int32 [batch];
  * `total_sequence_length` int32 []; `past_key.i`, `past_value.i` [batch, heads, capacity, headSize];
  * with target modules `lora_mask` [tokens, rank], `lora_A.*` [rank, in], `lora_B.*` [rank, out].
- * Outputs: `logits` [selected, vocab]; `present_key.i`, `present_value.i`, to be bound to the buffers of the past.
+ * Outputs: `logits` [selected, vocab]; `likeliest_ids` int32 and `likeliest_logits` [selected, likeliestTokens],
+ * `highest_probability` [selected]; `present_key.i`, `present_value.i`, to be bound to the buffers of the past.
  */
 export function servingGraph(base: BaseModel, { targetModules, cacheDtype }: ServingGraphOptions): ServingGraph {
   const { config } = base
@@ -89,10 +93,12 @@ export function servingGraph(base: BaseModel, { targetModules, cacheDtype }: Ser
     },
     tokenInputs(),
   )
+  const likeliestTokens = Math.min(64, config.vocabSize)
   return {
-    model: serializeModel({ logits, ...present }),
+    model: serializeModel({ logits, ...likeliest(logits, likeliestTokens), ...present }),
     externalDataDirectory: dirname(base.weights.path),
     adapted: lora.adapted,
+    likeliestTokens,
     layers: config.layers,
     cacheHeads: config.heads,
     cacheHeadSize,

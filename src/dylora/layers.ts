@@ -105,3 +105,16 @@ export function cachedAttention(
   )
   return { output: narrow(output.cast('float32')), presentKey, presentValue }
 }
+
+/**
+ * What choosing a token mostly needs, found by the runtime's kernels in a fraction of the time that it takes elsewhere: the
+ * likeliest tokens, likeliest first, and the probability of the first.
+ */
+export function likeliest(logits: Value, k: number): Readonly<Record<string, Value>> {
+  const { values, indices } = logits.topK(k)
+  return {
+    likeliest_ids: indices.cast('int32'),
+    likeliest_logits: values,
+    highest_probability: logits.softmax().max([-1]),
+  }
+}

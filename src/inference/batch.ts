@@ -4,16 +4,15 @@ import { DyloraError, errors } from '../errors.ts'
 import type { Branch } from './decoder.ts'
 import type { EngineEvents } from './engine-events.ts'
 import { FairShare, tokenCosts } from './fair-share.ts'
+import { type Logits, logprobsAt, topTokens } from './logits.ts'
 import { rowsOf } from './lora-packing.ts'
 import { type Device, devices, type ModelHost } from './model-host.ts'
 import type { PrefixCache } from './prefix-cache.ts'
 import type { FinishReason } from './request.ts'
 import { type Row, Rows } from './rows.ts'
-import { logprobsAt, topTokens } from './sampling.ts'
 import { type BatchLimits, type Plan, plan } from './scheduler.ts'
-import { argmax } from './selection.ts'
 import type { Sequence } from './sequence.ts'
-import type { StepRow } from './step-runner.ts'
+import type { StepOutput, StepRow } from './step-runner.ts'
 
 export interface BatchOptions {
   readonly host: ModelHost
@@ -142,8 +141,8 @@ export class Batch {
     const ids = promptIds.slice(row.cached, row.cached + tokens)
     const tells = tellsPrompt(sequence)
     const select = tells ? ids.map((_, i) => i) : [ids.length - 1]
-    const logits = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
-    if (tells) this.#reportPrefill(sequence, row.cached, ids, logits)
+    const output = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
+    if (tells) this.#reportPrefill(sequence, row.cached, ids, output)
     row.cached += ids.length
     this.#keep(sequence, row)
     this.#charge(sequence, ids.length * tokenCosts.prompt)
@@ -151,19 +150,19 @@ export class Batch {
     this.#prefilling = null
     this.#rows.activate(row)
     this.#running = [...this.#running, sequence]
-    this.#advance(sequence, [host.row(logits, select.length - 1)])
+    this.#advance(sequence, [host.row(output, select.length - 1)])
   }
 
-  /** Row i of a chunk's logits predicts token i + 1. */
-  #reportPrefill(sequence: Sequence, first: number, ids: readonly number[], logits: Float32Array): void {
+  /** Row i of a chunk's output predicts token i + 1. */
+  #reportPrefill(sequence: Sequence, first: number, ids: readonly number[], output: StepOutput): void {
     const { request } = sequence
     if (first === 0) sequence.addPrefill(ids[0] as number, null)
     for (let i = 0; i < ids.length; i++) {
       const next = sequence.promptIds[first + i + 1]
       if (next === undefined) return
-      const row = this.#options.host.row(logits, i)
+      const row = this.#options.host.row(output, i)
       const top = topTokens(row, request.prefillDetails ? (request.topNTokens ?? 0) : 0)
-      sequence.addPrefill(next, logprobsAt(row, [next])[0] ?? null, argmax(row) === next, top)
+      sequence.addPrefill(next, logprobsAt(row, [next])[0] ?? null, row.likeliest[0] === next, top)
     }
   }
 
@@ -172,11 +171,11 @@ export class Batch {
     const { host, events } = this.#options
     const started = performance.now()
     const rows = this.#rows.span().map((row, slot) => (row ? decodeRow(row) : this.#idleRow(slot)))
-    const logits = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i) })
+    const output = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i) })
     for (const row of this.#rows.items()) row.cached += 1
     for (const sequence of batch) this.#charge(sequence, sequence.rows.length * tokenCosts.generated)
     // By slot, before a request's end or branches move the rows of others.
-    const ofEach = batch.map((sequence) => sequence.rows.map(({ slot }) => host.row(logits, slot)))
+    const ofEach = batch.map((sequence) => sequence.rows.map(({ slot }) => host.row(output, slot)))
     const batchSize = this.#rows.items().length
     for (const [i, sequence] of batch.entries()) this.#advance(sequence, ofEach[i] ?? [])
     const distinctRanks = new Set(batch.map(({ weights }) => weights.rank)).size
@@ -197,7 +196,7 @@ export class Batch {
   }
 
   /** Decodes, publishes, and settles the request when it is over. Its own failure is its alone. */
-  #advance(sequence: Sequence, logits: readonly Float32Array[]): void {
+  #advance(sequence: Sequence, logits: readonly Logits[]): void {
     const before = sequence.lastTokenAt
     const now = performance.now()
     let branches: readonly Branch[] = []

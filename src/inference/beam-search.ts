@@ -5,8 +5,8 @@
 import type { Advance, Decoder } from './decoder.ts'
 import { Detokenizer } from './detokenizer.ts'
 import { LogitProcessors } from './logit-processors.ts'
+import { checkedNormalizer, type Logits, topTokens } from './logits.ts'
 import type { BeamSearchParameters, Completion } from './request.ts'
-import { checkedLogSumExp, topTokens } from './sampling.ts'
 import { highestIds } from './selection.ts'
 import { type Choice, Text, type TextOptions } from './text.ts'
 
@@ -68,9 +68,9 @@ export class BeamSearch implements Decoder {
     return this.#best?.text.length ?? this.#length
   }
 
-  advance(rows: readonly Float32Array[]): Advance {
+  advance(rows: readonly Logits[]): Advance {
     const { beams } = this.#parameters
-    const normalizers = rows.map(checkedLogSumExp)
+    const normalizers = rows.map(checkedNormalizer)
     this.#length += 1
     const judged = this.#candidates(rows, normalizers).map((candidate) => this.#judge(candidate))
     const extend = extender(this.#open, rows, normalizers, this.#options.request.topNTokens ?? 0)
@@ -88,12 +88,12 @@ export class BeamSearch implements Decoder {
   }
 
   /** So many of the best that enough are left to go on with if all tokens that can end a text do; best first. */
-  #candidates(rows: readonly Float32Array[], normalizers: readonly number[]): Candidate[] {
+  #candidates(rows: readonly Logits[], normalizers: readonly number[]): Candidate[] {
     const count = Math.max(2, 1 + this.#options.eosTokenIds.length) * this.#parameters.beams
     return rows
       .flatMap((logits, parent) => {
         const { ids: generated, sum } = this.#open[parent] as Hypothesis
-        const scores = this.#processors.apply(logits, { prompt: this.#prompt, generated }, normalizers[parent])
+        const scores = this.#processors.apply(logits.values, { prompt: this.#prompt, generated }, normalizers[parent])
         return Array.from(highestIds(scores, count), (id) => ({ parent, id, sum: sum + (scores[id] as number) }))
       })
       .sort((a, b) => b.sum - a.sum || a.parent - b.parent || a.id - b.id)
@@ -154,14 +154,14 @@ function open(judged: readonly Judged[], beams: number): readonly Judged[] {
 /** Makes hypotheses of candidates; what is told of a token is by the raw logits. */
 function extender(
   parents: readonly Hypothesis[],
-  rows: readonly Float32Array[],
+  rows: readonly Logits[],
   normalizers: readonly number[],
   topNTokens: number,
 ): (candidate: Judged) => Hypothesis {
   const tops = rows.map((logits) => topTokens(logits, topNTokens))
   return ({ parent, id, sum, detokenizer }) => {
     const { ids, choices } = parents[parent] as Hypothesis
-    const logprob = (rows[parent]?.[id] as number) - (normalizers[parent] as number)
+    const logprob = (rows[parent]?.values[id] as number) - (normalizers[parent] as number)
     const choice = { id, logprob, top: tops[parent] ?? [] }
     return { ids: [...ids, id], choices: [...choices, choice], sum, detokenizer }
   }

@@ -1,4 +1,5 @@
 /** How the logits of a request's rows become texts: a table's worth of ways behind one interface. */
+import type { Logits } from './logits.ts'
 import type { Completion, TokenEvent } from './request.ts'
 
 /** A row of the next step. It goes on from a row of this one; several may go on from the same. */
@@ -22,10 +23,10 @@ export interface Decoder {
   /** Tokens generated so far, of all texts that count. */
   readonly generatedTokens: number
   /**
-   * `rows`: logits [vocabSize] of each row, in the order of the branches last given; at first the prompt's alone. Throws
+   * `rows`: the logits of each row, in the order of the branches last given; at first the prompt's alone. Throws
    * `generation` where they are no distribution.
    */
-  advance(rows: readonly Float32Array[]): Advance
+  advance(rows: readonly Logits[]): Advance
   /** The texts, best first, once the request is over. */
   completions(): readonly Completion[]
 }

@@ -6,7 +6,8 @@ import { errors } from '../errors.ts'
 import { NativeRuntime } from '../onnx/native/runtime.ts'
 import type { NativeSessionOptions } from '../onnx/native/session-options.ts'
 import type { KvCache } from './kv-cache.ts'
-import { type Step, StepRunner } from './step-runner.ts'
+import type { Logits } from './logits.ts'
+import { type Step, type StepOutput, StepRunner } from './step-runner.ts'
 
 export type Device = 'cpu' | 'cuda'
 
@@ -47,11 +48,11 @@ export class ModelHost {
     return host
   }
 
-  /** Logits [selected, vocabSize], valid until the next step of the same kind. */
-  async run(step: Step): Promise<Float32Array> {
-    const logits = await this.#runner.run(this.cache, step)
+  /** Valid until the next step of the same kind. */
+  async run(step: Step): Promise<StepOutput> {
+    const output = await this.#runner.run(this.cache, step)
     this.#runs += 1
-    return logits
+    return output
   }
 
   /** Runs that came to their end. */
@@ -59,10 +60,17 @@ export class ModelHost {
     return this.#runs
   }
 
-  /** Row `row` of logits that `run` gave. */
-  row(logits: Float32Array, row: number): Float32Array {
-    const { vocabSize } = this.#runner.graph
-    return logits.subarray(row * vocabSize, (row + 1) * vocabSize)
+  /** Row `row` of what `run` gave. */
+  row(output: StepOutput, row: number): Logits {
+    const { vocabSize, likeliestTokens } = this.#runner.graph
+    const first = row * likeliestTokens
+    // Its probability is e^(logit - normalizer).
+    const highest = output.likeliestLogits[first] as number
+    return {
+      values: output.logits.subarray(row * vocabSize, (row + 1) * vocabSize),
+      likeliest: output.likeliestIds.subarray(first, first + likeliestTokens),
+      normalizer: highest - Math.log(output.highestProbability[row] as number),
+    }
   }
 
   /**
@@ -89,7 +97,7 @@ export class ModelHost {
   async #dryRun(adapter: Adapter | null, rank: number): Promise<void> {
     const { base, slots } = this.#options
     const ids = [base.bosTokenId ?? base.eosTokenIds[0] ?? 0, 0]
-    const logits = await this.run({
+    const { logits } = await this.run({
       firstSlot: slots,
       rows: [{ ids, cached: 0, weights: { adapter, rank } }],
       select: [1],

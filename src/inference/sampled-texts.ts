@@ -1,7 +1,8 @@
 /** Token by token, greedy or sampled: one text, or several of which the best comes first. */
 import type { Advance, Branch, Decoder } from './decoder.ts'
+import { type Logits, topTokens } from './logits.ts'
 import type { Completion, TokenEvent } from './request.ts'
-import { drawSeed, Sampler, topTokens } from './sampling.ts'
+import { drawSeed, Sampler } from './sampling.ts'
 import { Text, type TextOptions } from './text.ts'
 
 interface Sample {
@@ -42,13 +43,13 @@ export class SampledTexts implements Decoder {
     return this.#samples.reduce((sum, { text }) => sum + text.length, 0)
   }
 
-  advance(rows: readonly Float32Array[]): Advance {
+  advance(rows: readonly Logits[]): Advance {
     const tops = rows.map((logits) => topTokens(logits, this.#topNTokens))
     const branches: Branch[] = []
     for (const sample of this.#samples) {
       if (sample.text.isOver) continue
       const parent = sample.row
-      const chosen = sample.sampler.next(rows[parent] as Float32Array)
+      const chosen = sample.sampler.next(rows[parent] as Logits)
       sample.logprobs += chosen.logprob
       sample.events.push(sample.text.push({ ...chosen, top: tops[parent] ?? [] }))
       if (!sample.text.isOver) sample.row = branches.push({ parent, generated: sample.sampler.generated }) - 1

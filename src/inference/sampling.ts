@@ -1,18 +1,12 @@
-/** The next token out of a row of logits, by one seeded draw or the highest score; and log-probabilities. */
+/** The next token out of a row of logits, by one seeded draw or the highest score. */
 import { randomBytes } from 'node:crypto'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { errors } from '../errors.ts'
-import { expOfNegative } from './exponential.ts'
 import { LogitProcessors } from './logit-processors.ts'
+import { checkedNormalizer, type Logits, likeliestIds, type ScoredToken } from './logits.ts'
 import type { SamplingParameters } from './request.ts'
-import { argmax, highestIds, maximum } from './selection.ts'
+import { argmax, highestIds } from './selection.ts'
 import { type Candidates, candidates } from './warpers.ts'
-
-/** A token with the natural logarithm of its probability by the raw logits. */
-export interface ScoredToken {
-  readonly id: number
-  readonly logprob: number
-}
 
 /** Chooses the tokens of one text. Its draws depend on its seed alone, not on what else is in the batch. */
 export class Sampler {
@@ -34,50 +28,24 @@ export class Sampler {
     return this.#generated
   }
 
-  /**
-   * Chooses a token from raw logits [vocabSize], which are not modified, and remembers it. Throws `generation` where the
-   * logits, or what is left of them, are no distribution.
-   */
-  next(logits: Float32Array): ScoredToken {
-    const normalizer = checkedLogSumExp(logits)
-    const scores = this.#processors.apply(logits, { prompt: this.#prompt, generated: this.#generated })
-    const best = argmax(scores)
+  /** Chooses a token and remembers it. Throws `generation` where the logits, or what is left of them, are no distribution. */
+  next(logits: Logits): ScoredToken {
+    const normalizer = checkedNormalizer(logits)
+    const scores = this.#processors.apply(logits.values, { prompt: this.#prompt, generated: this.#generated })
+    const isRaw = scores === logits.values
+    const best = isRaw ? (logits.likeliest[0] as number) : argmax(scores)
     if (scores[best] === Number.NEGATIVE_INFINITY) throw errors.generation('Every token is ruled out')
+    const highest = (n: number) => (isRaw ? likeliestIds(logits, n) : highestIds(scores, n))
     const isGreedy = this.#parameters.temperature === 0
-    const id = isGreedy ? best : draw(candidates(scores, this.#parameters), this.#uniform())
+    const id = isGreedy ? best : draw(candidates({ scores, best, highest }, this.#parameters), this.#uniform())
     this.#generated.push(id)
-    return { id, logprob: (logits[id] as number) - normalizer }
+    return { id, logprob: (logits.values[id] as number) - normalizer }
   }
 }
 
 /** A seed for a request that brings none: 32 bits. */
 export function drawSeed(): number {
   return randomBytes(4).readUInt32LE()
-}
-
-/** The logarithm of the sum of the exponentials, without overflow; NaN if any logit is. */
-export function logSumExp(logits: Float32Array): number {
-  const highest = maximum(logits)
-  if (!Number.isFinite(highest)) return highest
-  let sum = 0
-  for (let id = 0; id < logits.length; id++) sum += expOfNegative((logits[id] as number) - highest)
-  return highest + Math.log(sum)
-}
-
-/** Natural logarithms of the probabilities of these tokens. */
-export function logprobsAt(logits: Float32Array, ids: readonly number[]): number[] {
-  const normalizer = checkedLogSumExp(logits)
-  return ids.map((id) => {
-    if (!(id in logits)) throw new RangeError(`expected a token id below ${logits.length}, got ${id}`)
-    return (logits[id] as number) - normalizer
-  })
-}
-
-/** The n likeliest tokens, likeliest first, of equals the lower id first. */
-export function topTokens(logits: Float32Array, n: number): ScoredToken[] {
-  if (n <= 0) return []
-  const normalizer = checkedLogSumExp(logits)
-  return Array.from(highestIds(logits, n), (id) => ({ id, logprob: (logits[id] as number) - normalizer }))
 }
 
 /** `uniform` in [0, 1). */
@@ -92,16 +60,6 @@ function draw({ ids, weights, total }: Candidates, uniform: number): number {
     if (left < 0) break
   }
   return last
-}
-
-/** Minus infinity at some tokens rules them out; anything else that is not finite is a fault of the model. */
-export function checkedLogSumExp(logits: Float32Array): number {
-  const normalizer = logSumExp(logits)
-  if (Number.isFinite(normalizer)) return normalizer
-  const id = logits.findIndex((logit) => !Number.isFinite(logit) && logit !== Number.NEGATIVE_INFINITY)
-  throw errors.generation(
-    id < 0 ? 'The model rules out every token' : `The model's logit of token ${id} is ${logits[id]}`,
-  )
 }
 
 /** 53 random bits a draw. */

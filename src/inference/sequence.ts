@@ -3,6 +3,7 @@ import { plainName } from '../dylora/store/versions.ts'
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { BeamSearch } from './beam-search.ts'
 import type { Branch, Decoder } from './decoder.ts'
+import type { Logits, ScoredToken } from './logits.ts'
 import type {
   Completion,
   GenerateRequest,
@@ -17,7 +18,6 @@ import type {
 import type { Resident } from './residency.ts'
 import type { Row } from './rows.ts'
 import { SampledTexts } from './sampled-texts.ts'
-import type { ScoredToken } from './sampling.ts'
 import { describeToken } from './text.ts'
 import { TokenStream } from './token-stream.ts'
 
@@ -129,7 +129,7 @@ export class Sequence implements Generation {
   }
 
   /** Decodes logits of its rows and publishes what is sure. Gives the rows to go on with; none when it is over. */
-  advance(logits: readonly Float32Array[], now: number): readonly Branch[] {
+  advance(logits: readonly Logits[], now: number): readonly Branch[] {
     const { branches, events } = this.#decoder.advance(logits)
     this.#firstTokenAt ??= now
     this.lastTokenAt = now

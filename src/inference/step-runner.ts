@@ -3,6 +3,7 @@ import type { TargetModule } from '../dylora/adapter.ts'
 import type { BaseModel } from '../dylora/base-model.ts'
 import { type ServingGraph, servingGraph } from '../dylora/graphs.ts'
 import type { NativeBinding } from '../onnx/native/binding.ts'
+import type { ElementArray } from '../onnx/native/element-type.ts'
 import type { NativeRuntime } from '../onnx/native/runtime.ts'
 import type { NativeSession } from '../onnx/native/session.ts'
 import type { NativeSessionOptions } from '../onnx/native/session-options.ts'
@@ -25,6 +26,17 @@ export interface Step {
   readonly rows: readonly StepRow[]
   /** Flat token rows whose logits are wanted. */
   readonly select: readonly number[]
+}
+
+/** Of each selected token row. */
+export interface StepOutput {
+  /** [selected, vocabSize] */
+  readonly logits: Float32Array
+  /** [selected, likeliestTokens], likeliest first. */
+  readonly likeliestIds: Int32Array
+  readonly likeliestLogits: Float32Array
+  /** [selected]; that of the likeliest. */
+  readonly highestProbability: Float32Array
 }
 
 export interface StepRunnerOptions {
@@ -67,17 +79,23 @@ export class StepRunner {
     return new KvCache(this.session, { layers, slots, heads, capacity, headSize, dtype })
   }
 
-  /** Logits [select.length, vocabSize], valid until the next step of the same kind. */
-  async run(cache: KvCache, step: Step): Promise<Float32Array> {
+  /** Valid until the next step of the same kind. */
+  async run(cache: KvCache, step: Step): Promise<StepOutput> {
     const lane = this.#lanes[step.rows.length === 1 && (step.rows[0]?.ids.length ?? 0) > 1 ? 'prefill' : 'decode']
     const tokens = step.rows.flatMap(({ ids, weights }) => ids.map(() => weights))
     this.#bindTokens(lane, step)
     this.#bindCache(lane, cache, step)
     if (this.targetModules.size > 0) this.#bindFactors(lane, pack(step.rows.map(({ weights }) => weights)), tokens)
-    const logits = lane.buffer('logits', 'float32', [step.select.length, this.graph.vocabSize])
-    lane.bindOutput('logits', logits)
+    const { vocabSize, likeliestTokens } = this.graph
+    const selected = step.select.length
+    const output = {
+      logits: lane.output('logits', 'float32', [selected, vocabSize]),
+      likeliestIds: lane.output('likeliest_ids', 'int32', [selected, likeliestTokens]),
+      likeliestLogits: lane.output('likeliest_logits', 'float32', [selected, likeliestTokens]),
+      highestProbability: lane.output('highest_probability', 'float32', [selected]),
+    }
     await lane.binding.run()
-    return logits.data
+    return output
   }
 
   #bindTokens(lane: Lane, { rows, select }: Step): void {
@@ -171,10 +189,12 @@ class Lane {
     this.#bound.set(name, tensor)
   }
 
-  bindOutput(name: string, tensor: NativeTensor): void {
-    if (this.#bound.get(name) === tensor) return
-    this.binding.bindOutput(name, tensor)
+  /** The elements that the next run writes. */
+  output<D extends BufferType>(name: string, dtype: D, shape: readonly number[]): ElementArray<D> {
+    const tensor = this.buffer(name, dtype, shape)
+    if (this.#bound.get(name) !== tensor) this.binding.bindOutput(name, tensor)
     this.#bound.set(name, tensor)
+    return tensor.data
   }
 
   /**

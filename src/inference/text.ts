@@ -1,8 +1,8 @@
 /** One generated text: its tokens, what it says so far, and why it ends. */
 import type { Tokenizer } from '../dylora/tokenizer.ts'
 import { Detokenizer } from './detokenizer.ts'
+import type { ScoredToken } from './logits.ts'
 import type { Completion, FinishReason, GenerateRequest, Token, TokenEvent } from './request.ts'
-import type { ScoredToken } from './sampling.ts'
 
 /** A token that was chosen, and those that were likeliest in its place. */
 export interface Choice extends ScoredToken {

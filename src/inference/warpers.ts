@@ -1,7 +1,16 @@
 /** Which tokens are left to draw from, and how likely each is: temperature, top-k, top-p, min-p, typical-p, in this order. */
 import { expOfNegative } from './exponential.ts'
 import type { SamplingParameters } from './request.ts'
-import { firstIds, highestIds, massEdge, maximum } from './selection.ts'
+import { firstIds, massEdge } from './selection.ts'
+
+/** Scores [vocabSize] to draw by. At least one is finite, the others may be minus infinity. */
+export interface Scored {
+  readonly scores: Float32Array
+  /** The token with the highest. */
+  readonly best: number
+  /** The ids of the n highest, highest first. */
+  readonly highest: (n: number) => ArrayLike<number>
+}
 
 /** What is left to draw from: `weights` are relative to the highest score's, which is 1; `total` is their sum. */
 export interface Candidates {
@@ -22,19 +31,23 @@ const filters: readonly Filter[] = [
   { changesNothing: ({ typicalP }) => typicalP >= 1, apply: typical },
 ]
 
-/** `temperature` above 0. Of scores [vocabSize] at least one is finite, the others may be minus infinity. */
-export function candidates(scores: Float32Array, parameters: SamplingParameters): Candidates {
+/** `temperature` above 0. */
+export function candidates({ scores, best, highest }: Scored, parameters: SamplingParameters): Candidates {
   const { topK } = parameters
   const cut = topK > 0 && topK < scores.length
-  const all = weigh(scores, cut ? highestIds(scores, topK) : firstIds(scores.length), parameters)
+  const ids = cut ? Uint32Array.from(highest(topK)) : firstIds(scores.length)
+  const all = weigh(scores, ids, { ...parameters, highest: scores[best] as number })
   return filters.reduce(
     (left, { changesNothing, apply }) => (changesNothing(parameters) ? left : apply(left, parameters)),
     all,
   )
 }
 
-function weigh(scores: Float32Array, ids: Uint32Array, { temperature }: SamplingParameters): Candidates {
-  const highest = maximum(scores)
+function weigh(
+  scores: Float32Array,
+  ids: Uint32Array,
+  { temperature, highest }: { readonly temperature: number; readonly highest: number },
+): Candidates {
   const weights = new Float64Array(ids.length)
   let total = 0
   for (let i = 0; i < ids.length; i++) {

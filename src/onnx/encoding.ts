@@ -47,6 +47,7 @@ const spellings: {
   Cast: ({ to }) => ({ attributes: { to: { int: dataTypes[to] } } }),
   ReduceSum: reduction,
   ReduceMean: reduction,
+  ReduceMax: reduction,
   FusedMatMul: ({ alpha, transA, transB, transBatchA, transBatchB }) => ({
     attributes: {
       alpha: { float: alpha },
@@ -88,6 +89,7 @@ const spellings: {
   ConstantOfShape: ({ dtype }) => ({
     attributes: { value: { zeroOf: dtype } },
   }),
+  TopK: ({ axis, k }) => ({ inputs: [ints([k])], attributes: { axis: { int: axis } } }),
   Softmax: axisOnly,
   LogSoftmax: axisOnly,
   LayerNormalization: ({ axis, epsilon }) => ({

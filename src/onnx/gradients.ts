@@ -67,6 +67,8 @@ export const gradientRules = {
   LogSoftmax: ({ dy, y, attributes: { axis } }) => [dy.sub(y.exp().mul(dy.sum([axis], true)))],
   LayerNormalization: layerNormalizationGradient,
   SoftmaxCrossEntropy: crossEntropyGradient,
+  ReduceMax: notDifferentiable,
+  TopK: notDifferentiable,
   GroupQueryAttention: notDifferentiable,
 } satisfies { readonly [O in Op]: GradientRule<O> | typeof notDifferentiable }
 

@@ -180,6 +180,10 @@ export class Value implements TensorType {
     return applyOne('ReduceMean', [this], { axes, keepdims })
   }
 
+  max(axes: readonly number[], keepdims = false): Value {
+    return applyOne('ReduceMax', [this], { axes, keepdims })
+  }
+
   matmul(other: Value): Value {
     return applyOne('MatMul', [this, other], {})
   }
@@ -271,6 +275,13 @@ export class Value implements TensorType {
 
   zerosLike(): Value {
     return applyOne('ConstantOfShape', [this.shapeValue()], { dtype: this.dtype, shape: this.shape })
+  }
+
+  /** The k highest along the last axis, and where they are; see {@link Ops.TopK}. */
+  topK(k: number): { readonly values: Value; readonly indices: Value } {
+    const [values, indices] = apply('TopK', [this], { axis: -1, k })
+    if (!(values && indices)) throw new TypeError('expected two outputs of TopK')
+    return { values, indices }
   }
 
   softmax(axis = -1): Value {

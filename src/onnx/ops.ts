@@ -44,6 +44,10 @@ export interface Ops<T> {
     inputs: [T]
     attributes: { axes: readonly number[]; keepdims: boolean }
   }
+  ReduceMax: {
+    inputs: [T]
+    attributes: { axes: readonly number[]; keepdims: boolean }
+  }
   MatMul: { inputs: [T, T]; attributes: None }
   FusedMatMul: {
     inputs: [T, T]
@@ -92,6 +96,8 @@ export interface Ops<T> {
   }
   ScatterND: { inputs: [T, T, T]; attributes: { reduction: 'add' } }
   ConstantOfShape: { inputs: [T]; attributes: { dtype: DType; shape: Shape } }
+  /** Outputs the k highest along the axis, highest first, of equals the first first; and int64 where they are. */
+  TopK: { inputs: [T]; attributes: { axis: number; k: number } }
   Softmax: { inputs: [T]; attributes: { axis: number } }
   LogSoftmax: { inputs: [T]; attributes: { axis: number } }
   /** Inputs x, scale, bias; outputs y, mean and inverse standard deviation over the last axis. */
@@ -217,6 +223,7 @@ export const inferTypes: { readonly [O in Op]: Infer<O> } = {
   ],
   ReduceSum: reduce,
   ReduceMean: reduce,
+  ReduceMax: reduce,
   MatMul: ([a, b]) => product(a, b, a.shape, b.shape),
   FusedMatMul: ([a, b], { transA, transB, transBatchA, transBatchB }) => {
     const left = transBatchA ? batchFirst(a.shape) : a.shape
@@ -266,6 +273,10 @@ export const inferTypes: { readonly [O in Op]: Infer<O> } = {
   ScatterElements: ([data]) => [data],
   ScatterND: ([data]) => [data],
   ConstantOfShape: (_, { dtype, shape }) => [{ dtype, shape }],
+  TopK: ([x], { axis, k }) => {
+    const [values] = resize(x, axis, () => k)
+    return values === undefined ? [] : [values, { dtype: 'int64', shape: values.shape }]
+  },
   Softmax: same,
   LogSoftmax: same,
   LayerNormalization: ([x, scale, bias]) => {

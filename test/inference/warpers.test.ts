@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { expOfNegative } from '../../src/inference/exponential.ts'
 import { LogitProcessors } from '../../src/inference/logit-processors.ts'
-import { massEdge } from '../../src/inference/selection.ts'
+import { argmax, highestIds, massEdge } from '../../src/inference/selection.ts'
 import { candidates } from '../../src/inference/warpers.ts'
 import { goldenSamplers, neutralSampling } from '../fixtures/samplers.ts'
 
@@ -13,7 +13,10 @@ const { prompt, generated, cases } = goldenSamplers()
 function left(logits: Float32Array, some: object): Map<number, number> {
   const parameters = { ...neutralSampling, ...some }
   const scores = new LogitProcessors(parameters).apply(logits, { prompt, generated })
-  const { ids, weights, total } = candidates(scores, parameters)
+  const { ids, weights, total } = candidates(
+    { scores, best: argmax(scores), highest: (n) => highestIds(scores, n) },
+    parameters,
+  )
   return new Map([...ids].map((id, i) => [id, weights[i]! / total] as const).filter(([, p]) => p > 0))
 }
 

@@ -87,7 +87,7 @@ export function markdownTable(rows: readonly Readonly<Row>[]): string {
   const line = (row: readonly string[]) => `| ${row.map((text, i) => text.padEnd(widths[i]!)).join(' | ')} |`
   return [
     line(columns),
-    `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`,
+    `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`,
     ...cells.slice(1).map(line),
   ].join('\n')
 }
