@@ -19,7 +19,7 @@ const bleu = {
 const percentiles = { count: 128, p50: 4.2, p90: 6.1, p99: 9.8 }
 
 const adapter = {
-  ...{ id: 'e2e', state: 'serving', reason: null, is_default: true, pinned_to: null, digest },
+  ...{ id: 'e2e', state: 'serving', reason: null, is_default: true, pinned_to: null, digest, resident: true },
   ...{ base_model: 'tiny-gpt2', base_digest: baseDigest, method: 'dylora', max_rank: 8, lora_alpha: 16 },
   ...{ scaling: 'alpha/r', target_modules: ['q_proj', 'v_proj'], auto: { rank: 4, reason: 'auto' }, policy: {} },
   ranks: [
