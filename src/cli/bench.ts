@@ -12,6 +12,7 @@ import { benchRanks } from './bench/ranks.ts'
 import { type Findings, report, runOf } from './bench/report.ts'
 import { type BenchOptions, scales } from './bench/scale.ts'
 import { benchServe } from './bench/serve.ts'
+import { benchSoak } from './bench/soak.ts'
 import { benchTrain } from './bench/train.ts'
 
 interface Options extends BenchOptions {
@@ -34,6 +35,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   serve: { scaled: true, run: benchServe },
   lora: { scaled: true, run: benchLora },
   adapters: { scaled: true, run: benchAdapters },
+  soak: { scaled: true, run: benchSoak },
   ranks: {
     scaled: false,
     run: async (options) => {

@@ -15,7 +15,11 @@ export interface Scale {
   readonly prefills: readonly number[]
   readonly ranks: readonly number[]
   readonly residents: readonly number[]
+  /** How often adapters and requests come and go, and at which shape. */
+  readonly soak: { readonly shape: SyntheticShape; readonly loads: number; readonly cancellations: number }
 }
+
+const smallShape: SyntheticShape = { layers: 2, hiddenSize: 32, heads: 2, vocabSize: 320, positions: 128 }
 
 export const scales = {
   full: {
@@ -28,10 +32,11 @@ export const scales = {
     prefills: [16, 64, 256, 768],
     ranks: [1, 2, 4, 8, 16, 32, 64, 128, 256],
     residents: [1, 10, 100, 1000, 10_000],
+    soak: { shape: smallShape, loads: 10_000, cancellations: 4000 },
   },
   quick: {
     name: 'quick',
-    shape: { layers: 2, hiddenSize: 32, heads: 2, vocabSize: 320, positions: 128 },
+    shape: smallShape,
     streams: [1, 2, 4],
     crowd: 4,
     steps: 4,
@@ -39,6 +44,7 @@ export const scales = {
     prefills: [8, 32],
     ranks: [1, 4],
     residents: [1, 10],
+    soak: { shape: smallShape, loads: 20, cancellations: 20 },
   },
 } as const satisfies Readonly<Record<string, Scale>>
 

@@ -5,6 +5,7 @@ import { benchLora } from '../../../src/cli/bench/lora.ts'
 import type { Findings } from '../../../src/cli/bench/report.ts'
 import { scales } from '../../../src/cli/bench/scale.ts'
 import { benchServe } from '../../../src/cli/bench/serve.ts'
+import { benchSoak } from '../../../src/cli/bench/soak.ts'
 
 const options = { scale: scales.quick, rounds: 1, threads: 1 }
 
@@ -48,4 +49,14 @@ t.test('adapters: a row for each number of adapters that are loaded', async (t) 
     findings.tables[0]?.rows.map(({ adapters }) => adapters),
     scales.quick.residents,
   )
+})
+
+t.test('soak: memory at ten moments of each kind of coming and going', async (t) => {
+  const findings = await benchSoak(options)
+  expectNumbers(t, findings)
+  t.same(
+    findings.tables[0]?.rows.map(({ cycles }) => cycles),
+    Array.from({ length: 3 }, () => [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]).flat(),
+  )
+  t.ok(findings.tables[0]?.rows.every((row) => Number(row['resident set']) > 1))
 })
