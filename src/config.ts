@@ -152,6 +152,12 @@ const Environment = z.object({
     .optional()
     .describe('Bytes of device memory that may be taken; no limit by default'),
   INTRA_OP_THREADS: wholeNumber(1, 1024).optional().describe('Threads of one step; by default one per physical core'),
+  KV_CACHE_DTYPE: z
+    .enum(['auto', 'float32', 'float16'], { error: 'expected auto, float32 or float16' })
+    .default('auto')
+    .describe(
+      'Keys and values: auto is float32 on CPU, which is exact, and float16 on CUDA; float16 takes half the memory',
+    ),
   MAX_BATCH_SIZE: wholeNumber(1, 1024)
     .default(16)
     .describe('Rows that run together: a request has one, or one for each beam or text'),

@@ -183,6 +183,7 @@ async function startEngine(config: Config, log: Logger): Promise<Started> {
 function engineSettings(config: Config) {
   return {
     deviceId: config.DEVICE_ID,
+    cacheDtype: config.KV_CACHE_DTYPE === 'auto' ? undefined : config.KV_CACHE_DTYPE,
     maxBatchSize: config.MAX_BATCH_SIZE,
     maxWaiting: config.MAX_WAITING_REQUESTS,
     maxWaitingTokens: config.MAX_WAITING_TOKENS,

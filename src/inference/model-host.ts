@@ -25,6 +25,8 @@ export interface ModelHostOptions {
   readonly deviceId?: number
   readonly gpuMemLimitBytes?: number
   readonly intraOpNumThreads?: number
+  /** Of keys and values; by default float32 on CPU, which is exact, and float16 on CUDA, which has no other. */
+  readonly cacheDtype?: 'float32' | 'float16' | undefined
   /** Slots for requests; dry runs have one more of their own. */
   readonly slots: number
 }
@@ -131,12 +133,15 @@ const isZero = (value: number): boolean => value === 0
 
 function newRunner(options: ModelHostOptions, modules: readonly TargetModule[]): Promise<StepRunner> {
   const { base, device, deviceId, gpuMemLimitBytes, intraOpNumThreads } = options
+  const { cacheDtype = devices[device].cacheDtype } = options
+  if (device === 'cuda' && cacheDtype === 'float32') {
+    throw errors.deviceUnavailable(device, 'its attention kernel has no float32: expected a cache of float16')
+  }
   const session: Omit<NativeSessionOptions, 'externalDataDirectory'> = {
     provider: device,
     ...(deviceId !== undefined && { deviceId }),
     ...(gpuMemLimitBytes !== undefined && { gpuMemLimitBytes }),
     ...(intraOpNumThreads !== undefined && { intraOpNumThreads }),
   }
-  const { cacheDtype } = devices[device]
   return StepRunner.create({ runtime: NativeRuntime.open(), base, session, targetModules: modules, cacheDtype })
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Adapter } from '../../src/dylora/adapter.ts'
 import { blockTokens, PrefixCache } from '../../src/inference/prefix-cache.ts'
+import { greedySampling } from '../../src/inference/request.ts'
 import { randomAdapter } from '../fixtures/adapters.ts'
 import { request, testEngine } from '../fixtures/engine.ts'
 
@@ -109,6 +110,23 @@ t.test('the text of an answer is known where the next prompt goes on from it', a
   const fed = inputIds.length + first.tokens.length - 1
   t.equal(second.cachedTokens, Math.floor(fed / blockTokens) * blockTokens)
   t.ok(second.cachedTokens > inputIds.length)
+})
+
+t.test('a cache of float16 takes half the memory, is copied as well, and answers nearly the same', async (t) => {
+  const cacheDtype = 'float16'
+  const { engine } = await testEngine(t, { cacheDtype, prefixCacheBytes: 1e6, prefillChunk: 5 })
+  const { engine: exact } = await testEngine(t, { prefixCacheBytes: 1e6, prefillChunk: 5 })
+  const sampling = { ...greedySampling, temperature: 1, seed: 5 }
+  const ask = (from: typeof engine, changes = {}) => from.submit(request(long, { maxNewTokens: 6, ...changes })).result
+  const [first, again, expected] = [await ask(engine), await ask(engine), await ask(exact)]
+  t.ok(again.cachedTokens > 0)
+  t.same(first.text, again.text)
+  const gaps = first.tokens.map(({ logprob }, i) => Math.abs((logprob ?? 0) - (expected.tokens[i]?.logprob ?? 9)))
+  t.ok(Math.max(...gaps) < 5e-3, `${gaps}`)
+  t.ok(Math.max(...gaps) > 0, 'it is another type indeed')
+  t.equal(2 * (engine.stats.prefixCache?.bytes ?? 0), exact.stats.prefixCache?.bytes)
+  const several = await ask(engine, { bestOf: 3, sampling })
+  t.equal(several.others.length, 2, 'rows branch in it')
 })
 
 t.test('whose prompt is to be told has it computed', async (t) => {
