@@ -22,6 +22,8 @@ export interface Tokenizer {
   /** The bytes that a token stands for; those of successive tokens concatenate to the text in UTF-8. None for an unknown id. */
   tokenBytes(id: number): Uint8Array
   isSpecial(id: number): boolean
+  /** By id, as byte-level BPE writes them; those that stand for no bytes of a text, such as special ones, are empty. */
+  readonly byteLevelTokens: readonly string[]
   /** The id of a token by its exact text in the vocabulary, for instance `<|endoftext|>`. */
   tokenId(token: string): number | undefined
 }
@@ -53,6 +55,7 @@ export function parseTokenizer(text: string, fail: (reason: string) => Error): T
     decode: (ids) => decodeUtf8.decode(concatBytes(ids.map(bytesOf))),
     tokenText: (id) => decodeUtf8.decode(bytesOf(id)),
     tokenBytes: bytesOf,
+    byteLevelTokens: tokens.map((token, id) => (added.has(id) ? '' : token)),
     isSpecial: (id) => added.get(id)?.special ?? false,
     tokenId: (token) => vocab.get(token),
   }

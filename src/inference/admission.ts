@@ -48,7 +48,7 @@ export interface SlotLimits {
 
 /** Throws `validation` for beams or texts that the batch has no slots for, or that contradict the other parameters. */
 export function expectSlots(request: GenerateRequest, { maxBatchSize, copiesSlots }: SlotLimits): void {
-  const { beamSearch, bestOf = 1, sampling } = request
+  const { beamSearch, bestOf = 1, sampling, grammar } = request
   const [name, width] = beamSearch ? ['num_beams', beamSearch.beams] : ['best_of', bestOf]
   const refuse = (message: string) => {
     throw errors.validation(message, { pointer: `/parameters/${name}`, [name]: width })
@@ -60,6 +60,7 @@ export function expectSlots(request: GenerateRequest, { maxBatchSize, copiesSlot
   }
   if (width > 1 && !copiesSlots) refuse(`${name} is not implemented on this device: its cache cannot be copied`)
   if (beamSearch && sampling.temperature !== 0) refuse('num_beams: a beam search does not sample')
+  if (beamSearch && grammar) refuse('num_beams: a beam search follows no grammar')
   if (beamSearch && bestOf > 1) refuse('num_beams: a beam search has one best text, best_of samples several')
   if (bestOf > 1 && sampling.temperature === 0)
     refuse('best_of: expected sampling, without which all texts are the same')

@@ -147,6 +147,8 @@ export class Batch {
     this.#keep(sequence, row)
     this.#charge(sequence, ids.length * tokenCosts.prompt)
     if (row.cached < promptIds.length) return
+    await sequence.ready
+    if (sequence.isSettled) return
     this.#prefilling = null
     this.#rows.activate(row)
     this.#running = [...this.#running, sequence]
@@ -177,9 +179,19 @@ export class Batch {
     // By slot, before a request's end or branches move the rows of others.
     const ofEach = batch.map((sequence) => sequence.rows.map(({ slot }) => host.row(output, slot)))
     const batchSize = this.#rows.items().length
-    for (const [i, sequence] of batch.entries()) this.#advance(sequence, ofEach[i] ?? [])
+    await this.#untilReady(batch)
+    for (const [i, sequence] of batch.entries()) if (!sequence.isSettled) this.#advance(sequence, ofEach[i] ?? [])
     const distinctRanks = new Set(batch.map(({ weights }) => weights.rank)).size
     events.emit('step', { batchSize, distinctRanks, durationMs: performance.now() - started })
+  }
+
+  /** What follows a grammar was asked for when the last token was chosen, so there is mostly nothing left to wait for. */
+  async #untilReady(batch: readonly Sequence[]): Promise<void> {
+    const waits = batch.flatMap((sequence) => {
+      const { ready } = sequence
+      return ready === null ? [] : [ready.catch((error: Error) => this.drop(sequence, error))]
+    })
+    if (waits.length > 0) await Promise.all(waits)
   }
 
   /** What the background computes is in nobody's share. */

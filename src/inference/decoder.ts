@@ -22,6 +22,8 @@ export interface Decoder {
   readonly width: number
   /** Tokens generated so far, of all texts that count. */
   readonly generatedTokens: number
+  /** What must be known before the next `advance`; null where nothing is missing. */
+  readonly ready?: Promise<unknown> | null
   /**
    * `rows`: the logits of each row, in the order of the branches last given; at first the prompt's alone. Throws
    * `generation` where they are no distribution.
@@ -29,4 +31,6 @@ export interface Decoder {
   advance(rows: readonly Logits[]): Advance
   /** The texts, best first, once the request is over. */
   completions(): readonly Completion[]
+  /** Gives up what it holds elsewhere. Idempotent. */
+  close?(): void
 }

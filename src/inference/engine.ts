@@ -18,6 +18,7 @@ import {
 } from './admission.ts'
 import { Batch } from './batch.ts'
 import type { EngineEvents } from './engine-events.ts'
+import { type Grammar, type GrammarSpec, Grammars } from './grammar/grammars.ts'
 import { isComparable, isInShare, keyOf, type LiveSelection, rankCap } from './live-selection.ts'
 import { devices, ModelHost, type ModelHostOptions } from './model-host.ts'
 import { PrefixCache, type PrefixCacheStats } from './prefix-cache.ts'
@@ -71,6 +72,8 @@ export interface EngineStats {
   /** Null where no prompts are kept. */
   readonly prefixCache: PrefixCacheStats | null
   readonly residency: ResidencyStats
+  /** Texts that follow a grammar. */
+  readonly grammarTexts: number
   /** Adapters of running requests, each once. */
   readonly runningAdapters: readonly string[]
   readonly waitingAdapters: readonly string[]
@@ -84,6 +87,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #batch: Batch
   readonly #prefixes: PrefixCache | null
   readonly #residency: Residency
+  readonly #grammars: Grammars
   /** Work that needs the model to itself, done between steps. */
   readonly #tasks: (() => Promise<void>)[] = []
   #looping: Promise<void> | null = null
@@ -99,6 +103,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     const keeps = budgetBytes > 0 && devices[device].movesSlots
     this.#prefixes = keeps ? new PrefixCache({ cache: host.cache, budgetBytes }) : null
     this.#batch = new Batch({ host, limits, device, prefixes: this.#prefixes, events: this })
+    this.#grammars = new Grammars({
+      tokens: options.tokenizer.byteLevelTokens,
+      vocabSize: options.base.config.vocabSize,
+      eosTokenIds: options.base.eosTokenIds,
+    })
     this.#residency = new Residency(options.adapterMemoryBytes ?? Number.POSITIVE_INFINITY)
     this.registry = new AdapterRegistry({
       baseName: options.base.name,
@@ -140,6 +149,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       kvCacheUsage: used / places,
       prefixCache: this.#prefixes?.stats ?? null,
       residency: this.#residency.stats,
+      grammarTexts: this.#grammars.open,
       runningAdapters: adapterNames(active),
       waitingAdapters: adapterNames(waiting),
     }
@@ -157,6 +167,11 @@ export class Engine extends EventEmitter<EngineEvents> {
       if (isLive(request)) this.emit('rejected', { reason })
       throw error
     }
+  }
+
+  /** A grammar for requests. Throws `validation` with the reason why it cannot be followed, `overloaded`. */
+  prepareGrammar(spec: GrammarSpec): Promise<Grammar> {
+    return this.#grammars.prepare(spec)
   }
 
   /** Which weights would answer this request? Throws what `submit` would, but for want of room. */
@@ -185,16 +200,21 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** The factors of its adapter stay until it is over, and are loaded where they are out of memory. */
   #hold(sequence: Sequence): void {
     const { adapter } = sequence.weights
-    if (adapter === null) return
-    const loading = this.#residency.acquire(adapter)
-    const release = () => this.#residency.release(adapter)
-    sequence.result.then(release, release)
-    if (loading === null) return
+    const loading = adapter && this.#residency.acquire(adapter)
+    if (adapter !== null) {
+      const release = () => this.#residency.release(adapter)
+      sequence.result.then(release, release)
+    }
+    const missing = [loading, sequence.ready].filter((one) => one !== null)
+    if (missing.length > 0) this.#await(sequence, Promise.all(missing))
+  }
+
+  /** The sequence is not admitted before that, and fails with it. */
+  #await(sequence: Sequence, missing: Promise<unknown>): void {
     sequence.isLoading = true
-    const timer = Number.isFinite(this.#requestTimeoutMs)
-      ? setTimeout(() => this.#wake(), this.#requestTimeoutMs + 1)
-      : undefined
-    loading
+    const limit = this.#requestTimeoutMs
+    const timer = Number.isFinite(limit) ? setTimeout(() => this.#wake(), limit + 1) : undefined
+    missing
       .catch((error: Error) => this.#batch.drop(sequence, error))
       .finally(() => {
         clearTimeout(timer)
@@ -357,6 +377,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.#batch.drop(sequence, errors.notReady('The server is shutting down'))
     }
     await this.drain()
+    await this.#grammars.close()
     this.#host.close()
   }
 }

@@ -39,8 +39,8 @@ export const rankCap = (pressure: PressureCap | undefined, waiting: number): num
   pressure !== undefined && waiting >= pressure.waiting ? pressure.maxRank : undefined
 
 /** Can the tokens of this request be compared with those of another rank: one text, each token the likeliest? */
-export function isComparable({ sampling, beamSearch, bestOf = 1 }: GenerateRequest): boolean {
+export function isComparable({ sampling, beamSearch, grammar, bestOf = 1 }: GenerateRequest): boolean {
   const { temperature, repetitionPenalty, frequencyPenalty, presencePenalty, noRepeatNgramSize } = sampling
   const isPlain = repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0 && noRepeatNgramSize === 0
-  return isPlain && temperature === 0 && beamSearch === undefined && bestOf === 1
+  return isPlain && temperature === 0 && beamSearch === undefined && grammar === undefined && bestOf === 1
 }

@@ -1,4 +1,5 @@
 /** What the engine takes and gives. The HTTP layer translates to and from this; the engine knows no HTTP. */
+import type { Grammar } from './grammar/grammars.ts'
 
 /** A rank as asked for: a number, or a word. `base` (0) is the base model without the adapter's factors. */
 export type RankRequest = number | 'max' | 'auto'
@@ -103,6 +104,8 @@ export interface GenerateRequest {
   /** Samples so many texts, a slot each, and gives the likeliest by the mean of its log-probabilities. Default 1. */
   readonly bestOf?: number | undefined
   readonly stop: readonly string[]
+  /** Each text follows it; of `engine.prepareGrammar`. Not with beams. */
+  readonly grammar?: Grammar | undefined
   /** Keep only the last so many prompt tokens. */
   readonly truncate?: number | undefined
   /** Give the prompt's tokens with their log-probabilities. */

@@ -1,5 +1,6 @@
 /** Token by token, greedy or sampled: one text, or several of which the best comes first. */
 import type { Advance, Branch, Decoder } from './decoder.ts'
+import type { Matcher } from './grammar/grammars.ts'
 import { type Logits, topTokens } from './logits.ts'
 import type { Completion, TokenEvent } from './request.ts'
 import { drawSeed, Sampler } from './sampling.ts'
@@ -9,6 +10,7 @@ interface Sample {
   readonly seed: number | null
   readonly text: Text
   readonly sampler: Sampler
+  readonly matcher: Matcher | null
   /** Held back where only the best text is published. */
   readonly events: TokenEvent[]
   /** The row that it goes on from. */
@@ -22,17 +24,18 @@ export class SampledTexts implements Decoder {
 
   /** Text i of several is drawn with the seed + i: just what a request of its own with that seed gives. */
   constructor(options: TextOptions, promptIds: readonly number[]) {
-    const { sampling, bestOf = 1, topNTokens = 0 } = options.request
+    const { sampling, bestOf = 1, topNTokens = 0, grammar } = options.request
     const seed = sampling.seed ?? (sampling.temperature === 0 ? null : drawSeed())
     this.#topNTokens = topNTokens
-    this.#samples = Array.from({ length: bestOf }, (_, i) => ({
-      seed: seed === null ? null : nthSeed(seed, i),
-      text: new Text(options),
-      sampler: new Sampler(sampling, nthSeed(seed ?? 0, i), promptIds),
-      events: [],
-      row: 0,
-      logprobs: 0,
-    }))
+    this.#samples = Array.from({ length: bestOf }, (_, i) => {
+      const matcher = grammar?.open() ?? null
+      return {
+        seed: seed === null ? null : nthSeed(seed, i),
+        text: new Text(options),
+        sampler: new Sampler(sampling, nthSeed(seed ?? 0, i), promptIds, matcher),
+        ...{ matcher, events: [], row: 0, logprobs: 0 },
+      }
+    })
   }
 
   get width(): number {
@@ -41,6 +44,15 @@ export class SampledTexts implements Decoder {
 
   get generatedTokens(): number {
     return this.#samples.reduce((sum, { text }) => sum + text.length, 0)
+  }
+
+  get ready(): Promise<unknown> | null {
+    const waits = this.#samples.flatMap(({ text, matcher }) => (matcher === null || text.isOver ? [] : [matcher.ready]))
+    return waits.length === 0 ? null : Promise.all(waits)
+  }
+
+  close(): void {
+    for (const { matcher } of this.#samples) matcher?.close()
   }
 
   advance(rows: readonly Logits[]): Advance {

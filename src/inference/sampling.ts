@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { errors } from '../errors.ts'
+import type { Matcher } from './grammar/grammars.ts'
 import { LogitProcessors } from './logit-processors.ts'
 import { checkedNormalizer, type Logits, likeliestIds, type ScoredToken } from './logits.ts'
 import type { SamplingParameters } from './request.ts'
@@ -15,12 +16,19 @@ export class Sampler {
   readonly #uniform: () => number
   readonly #prompt: readonly number[]
   readonly #generated: number[] = []
+  readonly #matcher: Matcher | null
 
-  constructor(parameters: SamplingParameters, seed: number, promptIds: readonly number[]) {
+  constructor(
+    parameters: SamplingParameters,
+    seed: number,
+    promptIds: readonly number[],
+    matcher: Matcher | null = null,
+  ) {
     this.#parameters = parameters
     this.#processors = new LogitProcessors(parameters)
     this.#uniform = uniformSource(seed)
     this.#prompt = promptIds
+    this.#matcher = matcher
   }
 
   /** What was chosen so far. */
@@ -31,7 +39,8 @@ export class Sampler {
   /** Chooses a token and remembers it. Throws `generation` where the logits, or what is left of them, are no distribution. */
   next(logits: Logits): ScoredToken {
     const normalizer = checkedNormalizer(logits)
-    const scores = this.#processors.apply(logits.values, { prompt: this.#prompt, generated: this.#generated })
+    const processed = this.#processors.apply(logits.values, { prompt: this.#prompt, generated: this.#generated })
+    const scores = this.#matcher?.constrain(processed) ?? processed
     const isRaw = scores === logits.values
     const best = isRaw ? (logits.likeliest[0] as number) : argmax(scores)
     if (scores[best] === Number.NEGATIVE_INFINITY) throw errors.generation('Every token is ruled out')
@@ -39,6 +48,7 @@ export class Sampler {
     const isGreedy = this.#parameters.temperature === 0
     const id = isGreedy ? best : draw(candidates({ scores, best, highest }, this.#parameters), this.#uniform())
     this.#generated.push(id)
+    this.#matcher?.accept(id)
     return { id, logprob: (logits.values[id] as number) - normalizer }
   }
 }

@@ -48,7 +48,7 @@ export class Sequence implements Generation {
   rows: readonly Row<Sequence>[] = []
   /** When the last token came, on the monotonic clock; null before the first. */
   lastTokenAt: number | null = null
-  /** Are its adapter's factors still out of memory? */
+  /** Is something missing that it cannot start without, such as the factors of its adapter? */
   isLoading = false
   /** Prompt tokens that were taken over instead of computed. */
   cachedTokens = 0
@@ -106,12 +106,18 @@ export class Sequence implements Generation {
     return this.#settle === null
   }
 
+  /** What its decoder waits for before it can go on; null where it waits for nothing. */
+  get ready(): Promise<unknown> | null {
+    return this.#decoder.ready ?? null
+  }
+
   start(now: number): void {
     this.#startedAt = now
   }
 
   /** Forgets what it has generated, which nobody has seen: the background is not streamed. */
   restart(): void {
+    this.#decoder.close?.()
     this.#decoder = decoderOf(this.#options)
     this.#prefill = []
     this.#prefillLikeliest = []
@@ -163,6 +169,7 @@ export class Sequence implements Generation {
       timings: this.timings(now),
     })
     this.#settle = null
+    this.#decoder.close?.()
     this.#stream.end()
     return best
   }
@@ -170,6 +177,7 @@ export class Sequence implements Generation {
   fail(error: unknown): void {
     this.#settle?.reject(error)
     this.#settle = null
+    this.#decoder.close?.()
     this.#stream.fail(error)
   }
 }

@@ -424,11 +424,19 @@ export interface components {
                  * @enum {unknown}
                  */
                 watermark?: false | null;
-                /**
-                 * @description Not implemented: only a value that changes nothing is accepted
-                 * @enum {unknown}
-                 */
-                grammar?: null;
+                grammar?: ({
+                    /** @enum {string} */
+                    type: "json" | "json_schema";
+                    /** @description A JSON schema, as an object or written out */
+                    value: string | {
+                        [key: string]: unknown;
+                    };
+                } | {
+                    /** @constant */
+                    type: "regex";
+                    /** @description The whole text matches this expression */
+                    value: string;
+                }) | null;
                 /**
                  * @description Not implemented: only a value that changes nothing is accepted
                  * @enum {unknown}
@@ -548,11 +556,6 @@ export interface components {
                  * @enum {unknown}
                  */
                 watermark?: false | null;
-                /**
-                 * @description Not implemented: only a value that changes nothing is accepted
-                 * @enum {unknown}
-                 */
-                grammar?: null;
                 /**
                  * @description Not implemented: only a value that changes nothing is accepted
                  * @enum {unknown}
@@ -818,23 +821,43 @@ export interface components {
              * @enum {unknown}
              */
             logit_bias?: Record<string, never> | null;
-            /**
-             * @description Not implemented: only a value that changes nothing is accepted
-             * @enum {unknown}
-             */
-            response_format?: {
+            response_format?: (({
+                /** @constant */
                 type: "text";
-            } | null;
+            } & {
+                [key: string]: unknown;
+            }) | ({
+                /** @constant */
+                type: "json_object";
+            } & {
+                [key: string]: unknown;
+            }) | ({
+                /** @constant */
+                type: "json_schema";
+                json_schema: {
+                    name?: string;
+                    schema?: {
+                        [key: string]: unknown;
+                    } | null;
+                } & {
+                    [key: string]: unknown;
+                };
+            } & {
+                [key: string]: unknown;
+            })) | null;
             /**
              * @description Not implemented: only a value that changes nothing is accepted
              * @enum {unknown}
              */
             prompt_logprobs?: 0 | null;
-            /**
-             * @description Not implemented: only a value that changes nothing is accepted
-             * @enum {unknown}
-             */
-            structured_outputs?: null;
+            structured_outputs?: {
+                /** @description A JSON schema */
+                json?: string | {
+                    [key: string]: unknown;
+                };
+                /** @description The whole text matches this expression */
+                regex?: string;
+            } | null;
             /**
              * @description Not implemented: only a value that changes nothing is accepted
              * @enum {unknown}
@@ -945,23 +968,43 @@ export interface components {
              * @enum {unknown}
              */
             logit_bias?: Record<string, never> | null;
-            /**
-             * @description Not implemented: only a value that changes nothing is accepted
-             * @enum {unknown}
-             */
-            response_format?: {
+            response_format?: (({
+                /** @constant */
                 type: "text";
-            } | null;
+            } & {
+                [key: string]: unknown;
+            }) | ({
+                /** @constant */
+                type: "json_object";
+            } & {
+                [key: string]: unknown;
+            }) | ({
+                /** @constant */
+                type: "json_schema";
+                json_schema: {
+                    name?: string;
+                    schema?: {
+                        [key: string]: unknown;
+                    } | null;
+                } & {
+                    [key: string]: unknown;
+                };
+            } & {
+                [key: string]: unknown;
+            })) | null;
             /**
              * @description Not implemented: only a value that changes nothing is accepted
              * @enum {unknown}
              */
             prompt_logprobs?: 0 | null;
-            /**
-             * @description Not implemented: only a value that changes nothing is accepted
-             * @enum {unknown}
-             */
-            structured_outputs?: null;
+            structured_outputs?: {
+                /** @description A JSON schema */
+                json?: string | {
+                    [key: string]: unknown;
+                };
+                /** @description The whole text matches this expression */
+                regex?: string;
+            } | null;
             /**
              * @description Not implemented: only a value that changes nothing is accepted
              * @enum {unknown}

@@ -44,6 +44,7 @@ const EvaluateParameters = Parameters.omit({
   return_full_text: true,
   decoder_input_details: true,
   top_n_tokens: true,
+  grammar: true,
 }).extend({
   rank: z
     .unknown()

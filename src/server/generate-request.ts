@@ -1,6 +1,7 @@
 /** What `/generate` takes: text-generation-inference's body, with the rank and the adapter as ours. */
 import { z } from 'zod'
 import { errors } from '../errors.ts'
+import type { GrammarSpec } from '../inference/grammar/grammars.ts'
 import type { BeamSearchParameters, GenerateRequest, SamplingParameters } from '../inference/request.ts'
 import { rankOf } from './rank-parameter.ts'
 
@@ -49,6 +50,18 @@ const notImplemented = (name: string, ...neutral: readonly (number | boolean | s
     })
     .optional()
     .meta({ description: 'Not implemented: only a value that changes nothing is accepted', enum: [...neutral, null] })
+
+const Grammar = z
+  .discriminatedUnion('type', [
+    z.strictObject({
+      type: z.enum(['json', 'json_schema']),
+      value: z
+        .union([z.string(), z.record(z.string(), z.unknown())])
+        .describe('A JSON schema, as an object or written out'),
+    }),
+    z.strictObject({ type: z.literal('regex'), value: z.string().describe('The whole text matches this expression') }),
+  ])
+  .describe('What the text must be. Tokens that it does not allow are never chosen; not with `num_beams`')
 
 /** The parameters of one generation. */
 export const Parameters = z.strictObject({
@@ -141,7 +154,7 @@ export const Parameters = z.strictObject({
     .nullish()
     .describe('`output` lets the text say again what the prompt says, such as a long name, as the paper decodes'),
   watermark: notImplemented('watermark', false),
-  grammar: notImplemented('grammar'),
+  grammar: Grammar.nullish(),
   ignore_eos_token: notImplemented('ignore_eos_token', false),
   return_k_alternatives: notImplemented('return_k_alternatives', 0),
   apply_chat_template: notImplemented('apply_chat_template', false),
@@ -169,6 +182,8 @@ const noParameters: Parameters = {}
 /** What a client asked to see, beside what the engine is asked to do. */
 export interface Wanted {
   readonly request: GenerateRequest
+  /** Still to be prepared. */
+  readonly grammar: GrammarSpec | null
   readonly details: boolean
   readonly fullText: boolean
   readonly topTokens: boolean
@@ -194,10 +209,17 @@ export function wantedOf(query: GenerateQuery, body: Generate, allowed: AllowedR
       topNTokens: given.top_n_tokens ?? 0,
       signal,
     },
+    grammar: grammarOf(given.grammar),
     details: (given.details ?? false) || (given.decoder_input_details ?? false),
     fullText: given.return_full_text ?? false,
     topTokens: (given.top_n_tokens ?? 0) > 0,
   }
+}
+
+function grammarOf(given: Parameters['grammar']): GrammarSpec | null {
+  if (given == null) return null
+  const text = typeof given.value === 'string' ? given.value : JSON.stringify(given.value)
+  return { kind: given.type === 'regex' ? 'regex' : 'json', text, pointer: '/parameters/grammar' }
 }
 
 /** How to generate, the same for one text and for many; throws validation for what contradicts itself. */

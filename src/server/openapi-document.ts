@@ -23,6 +23,7 @@ class Idle extends EventEmitter<EngineEvents> implements Serving {
     kvCacheUsage: 0,
     prefixCache: null,
     residency: { resident: 0, bytes: 0, loads: 0, evictions: 0 },
+    grammarTexts: 0,
     runningAdapters: [],
     waitingAdapters: [],
   }
@@ -32,6 +33,9 @@ class Idle extends EventEmitter<EngineEvents> implements Serving {
     throw new TypeError('expected no request while the document is made')
   }
   check(): never {
+    return this.submit()
+  }
+  prepareGrammar(): never {
     return this.submit()
   }
 }

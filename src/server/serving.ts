@@ -4,12 +4,14 @@ import type { Tokenizer } from '../dylora/tokenizer.ts'
 import type { AdapterRegistry } from '../inference/adapter-registry.ts'
 import type { EngineStats } from '../inference/engine.ts'
 import type { EngineEvents } from '../inference/engine-events.ts'
+import type { Grammar, GrammarSpec } from '../inference/grammar/grammars.ts'
 import type { GenerateRequest, Generation, Served } from '../inference/request.ts'
 
 /** The engine, as far as HTTP is concerned. */
 export interface Serving extends EventEmitter<EngineEvents> {
   submit(request: GenerateRequest): Generation
   check(request: GenerateRequest): Served
+  prepareGrammar(spec: GrammarSpec): Promise<Grammar>
   readonly stats: EngineStats
   readonly tokenizer: Pick<Tokenizer, 'encode' | 'decode' | 'tokenBytes'>
   readonly registry: Pick<AdapterRegistry, 'list' | 'get' | 'defaultAdapter' | 'allowedRanks'>

@@ -234,6 +234,29 @@ t.test('gives the likeliest of several sampled texts, and the others in the deta
   t.match(greedy.json(), { status: 422, detail: /best_of: expected sampling/ })
 })
 
+t.test('writes what the grammar says, and refuses one that cannot be followed before it waits', async (t) => {
+  const body = (grammar: unknown, more = {}) => ({ inputs: 'a', parameters: { max_new_tokens: 40, grammar, ...more } })
+  const schema = {
+    type: 'object',
+    properties: { ok: { type: 'boolean' } },
+    required: ['ok'],
+    additionalProperties: false,
+  }
+  for (const value of [schema, JSON.stringify(schema)]) {
+    const reply = await post('/generate?rank=4', body({ type: 'json', value }))
+    t.type((JSON.parse(reply.json<Generation>().generated_text) as { ok: boolean }).ok, 'boolean')
+  }
+  const streamed = await post('/generate_stream', body({ type: 'regex', value: '(yes|no) \\d' }))
+  t.match(sseObjects<StreamEvent>(streamed.body).at(-1)?.generated_text, /^(yes|no) \d$/)
+  const bad = await post('/generate', body({ type: 'regex', value: '([' }))
+  t.equal(bad.statusCode, 422)
+  t.match(bad.json<ProblemDocument>(), { detail: /can be followed: Regex parsing error/ })
+  t.match(bad.body, '/parameters/grammar')
+  const beams = await post('/generate', body({ type: 'regex', value: 'a' }, { num_beams: 2 }))
+  t.match(beams.json<ProblemDocument>(), { status: 422, detail: /follows no grammar/ })
+  t.equal((await post('/generate', body({ type: 'choice', value: ['a'] }))).statusCode, 422)
+})
+
 t.test('keeps only the last tokens of a prompt when told to truncate', async (t) => {
   const response = await post('/generate', { inputs, parameters: { ...parameters, truncate: 3 } })
   t.match(response.json(), { details: { prompt_tokens: 3 } })

@@ -1,6 +1,7 @@
 /** OpenAI's words as the engine's: prompts, how many texts of each, and how they are decoded. */
 import type { ChatMessage, ChatTemplate } from '../../dylora/chat-template.ts'
 import { errors } from '../../errors.ts'
+import type { GrammarSpec } from '../../inference/grammar/grammars.ts'
 import type { GenerateRequest } from '../../inference/request.ts'
 import { decodingOf } from '../generate-request.ts'
 import type { Serving } from '../serving.ts'
@@ -14,6 +15,8 @@ export interface Asked {
   readonly prompts: readonly Prompt[]
   readonly n: number
   readonly request: Omit<GenerateRequest, 'inputs'>
+  /** Still to be prepared. */
+  readonly grammar: GrammarSpec | null
   /** As the client named it; null where it left it to us. */
   readonly model: string | null
   /** How many likeliest tokens are told in each place; null tells no log-probabilities. */
@@ -99,9 +102,27 @@ function sharedOf(body: Body, { registry }: Serving, extent: Extent) {
     n: body.n ?? 1,
     model: adapterId === undefined ? null : (body.model ?? null),
     includeUsage: body.stream_options?.include_usage === true,
+    grammar: grammarOf(body),
     request: { ...decodingOf(parametersOf(body)), ...extent, adapterId, rank },
   }
 }
+
+function grammarOf({ response_format: format, structured_outputs: outputs }: Body): GrammarSpec | null {
+  if (outputs?.regex != null) return { kind: 'regex', text: outputs.regex, pointer: '/structured_outputs/regex' }
+  const asked = [
+    ['/structured_outputs/json', outputs?.json],
+    ['/response_format', format?.type === 'json_object' ? anyObject : undefined],
+    ['/response_format/json_schema', format?.type === 'json_schema' ? (format.json_schema.schema ?? {}) : undefined],
+  ] as const
+  for (const [pointer, schema] of asked) {
+    if (schema !== undefined) {
+      return { kind: 'json', text: typeof schema === 'string' ? schema : JSON.stringify(schema), pointer }
+    }
+  }
+  return null
+}
+
+const anyObject = { type: 'object' }
 
 /** In the words of `/generate`, where everything but the defaults is the same. */
 const parametersOf = (body: Body) => ({

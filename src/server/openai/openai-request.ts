@@ -27,6 +27,27 @@ const rank = z
 
 const stopText = z.string().min(1).max(limits.stopLength)
 
+const schema = z.record(z.string(), z.unknown())
+
+const ResponseFormat = z
+  .discriminatedUnion('type', [
+    z.looseObject({ type: z.literal('text') }),
+    z.looseObject({ type: z.literal('json_object') }),
+    z.looseObject({
+      type: z.literal('json_schema'),
+      json_schema: z.looseObject({ name: z.string().max(limits.stopLength).optional(), schema: schema.nullish() }),
+    }),
+  ])
+  .describe('What the text must be: any text, a JSON object, or JSON of a schema')
+
+const StructuredOutputs = z
+  .strictObject({
+    json: z.union([z.string(), schema]).optional().describe('A JSON schema'),
+    regex: z.string().optional().describe('The whole text matches this expression'),
+  })
+  .refine(({ json, regex }) => json === undefined || regex === undefined, { error: 'expected json or regex, got both' })
+  .describe("What the text must be, in vLLM's words")
+
 /** What both routes take. */
 const common = {
   model: z
@@ -79,9 +100,9 @@ const common = {
   stop_token_ids: notImplemented('stop_token_ids', []),
   use_beam_search: notImplemented('use_beam_search', false),
   logit_bias: notImplemented('logit_bias', {}),
-  response_format: notImplemented('response_format', { type: 'text' }),
+  response_format: ResponseFormat.nullish(),
   prompt_logprobs: notImplemented('prompt_logprobs', 0),
-  structured_outputs: notImplemented('structured_outputs'),
+  structured_outputs: StructuredOutputs.nullish(),
   guided_json: notImplemented('guided_json'),
   guided_regex: notImplemented('guided_regex'),
   guided_choice: notImplemented('guided_choice'),

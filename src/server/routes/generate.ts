@@ -107,24 +107,26 @@ export const generateRoutes: FastifyPluginAsyncZod<GenerateOptions> = async (app
   )
 }
 
-function wantedBy({ query, body, id }: GenerateRoute, reply: FastifyReply, { registry }: Serving): Wanted {
+async function wantedBy({ query, body, id }: GenerateRoute, reply: FastifyReply, engine: Serving): Promise<Wanted> {
+  const { registry } = engine
   const wanted = wantedOf(query, body, (adapterId) => registry.allowedRanks(adapterId), disconnectSignal(reply))
-  return { ...wanted, request: { ...wanted.request, key: id } }
+  const grammar = wanted.grammar === null ? undefined : await engine.prepareGrammar(wanted.grammar)
+  return { ...wanted, request: { ...wanted.request, grammar, key: id } }
 }
 
 async function whole(request: GenerateRoute, reply: FastifyReply, { engine }: GenerateOptions) {
-  const wanted = wantedBy(request, reply, engine)
+  const wanted = await wantedBy(request, reply, engine)
   const running = engine.submit(wanted.request)
   const result = await running.result
   reply.headers({ ...acceptedHeaders(running), ...doneHeaders(result) })
   return generationOf(result, wanted)
 }
 
-function stream(request: GenerateRoute, reply: FastifyReply, { engine, heartbeatMs }: GenerateOptions): void {
-  const wanted = wantedBy(request, reply, engine)
+async function stream(request: GenerateRoute, reply: FastifyReply, { engine, heartbeatMs }: GenerateOptions) {
+  const wanted = await wantedBy(request, reply, engine)
   expectStreamable(wanted.request)
   const running = engine.submit(wanted.request)
-  reply
+  return reply
     .headers({ ...acceptedHeaders(running), 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
     .type('text/event-stream')
     .send(Readable.from(withHeartbeat(eventsOf(running, wanted, request.id), heartbeatMs)))

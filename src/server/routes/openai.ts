@@ -133,7 +133,9 @@ async function answer(
   options: OpenAiOptions,
 ): Promise<unknown> {
   const { engine, info, heartbeatMs } = options
-  const texts = Texts.submit(engine, asked, { key: request.id, gone: disconnectSignal(reply) })
+  const grammar = asked.grammar === null ? undefined : await engine.prepareGrammar(asked.grammar)
+  const constrained = { ...asked, request: { ...asked.request, grammar } }
+  const texts = Texts.submit(engine, constrained, { key: request.id, gone: disconnectSignal(reply) })
   const { served } = texts.first
   const frame = frameOf(dialect.prefix, request.id, { asked, served, baseName: info.baseModel.name })
   reply.headers(acceptedHeaders({ served, promptTokens: texts.promptTokens }))

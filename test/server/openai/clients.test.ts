@@ -117,6 +117,31 @@ t.test('ignores fields that it does not know, as the servers do that these clien
   })
 })
 
+t.test('writes JSON of a schema, any object, or a match of an expression', async (t) => {
+  const schema = { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'], additionalProperties: false }
+  const ask = async (response_format: OpenAI.ChatCompletionCreateParams['response_format']) => {
+    const asked = {
+      model: 'e2e:r2',
+      messages: user('a'),
+      max_tokens: 40,
+      seed: 3,
+      ...(response_format && { response_format }),
+    }
+    return (await client.chat.completions.create(asked)).choices[0]
+  }
+  const reply = await ask({ type: 'json_schema', json_schema: { name: 'n', schema } })
+  t.match(JSON.parse(reply?.message.content ?? ''), { n: /[12]/ })
+  t.equal(reply?.finish_reason, 'stop')
+  t.match((await ask({ type: 'json_object' }))?.message.content, /^\{/)
+  const outputs = { structured_outputs: { regex: '[ab]{3}' } }
+  t.match((await client.completions.create({ model: 'e2e', prompt, ...outputs })).choices[0]?.text, /^[ab]{3}$/)
+  t.match(await failureOf(ask({ type: 'json_schema', json_schema: { name: 'n', schema: { type: 'wat' } } })), {
+    status: 400,
+    message: /Unsupported type/,
+    param: /response_format/,
+  })
+})
+
 t.test('makes a prompt of chat messages by the template', async (t) => {
   const messages = [
     { role: 'developer', content: 'be brief' },
