@@ -7,6 +7,7 @@ import { baseDirectory } from './base-directory.ts'
 import { benchAdapters } from './bench/adapters.ts'
 import { benchmarksDocument } from './bench/document.ts'
 import { benchLora } from './bench/lora.ts'
+import { benchProfile } from './bench/profile.ts'
 import { benchQuantization } from './bench/quantization.ts'
 import { benchRanks } from './bench/ranks.ts'
 import { type Findings, report, runOf } from './bench/report.ts'
@@ -35,6 +36,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   serve: { scaled: true, run: benchServe },
   lora: { scaled: true, run: benchLora },
   adapters: { scaled: true, run: benchAdapters },
+  profile: { scaled: true, run: benchProfile },
   soak: { scaled: true, run: benchSoak },
   ranks: {
     scaled: false,

@@ -14,6 +14,8 @@ export interface BareLoopOptions {
   readonly targetModules: readonly TargetModule[]
   readonly slots: number
   readonly capacity: number
+  /** Prefix of the file that `endProfiling` writes. */
+  readonly profile?: string
 }
 
 export class BareLoop {
@@ -25,10 +27,10 @@ export class BareLoop {
     this.#cache = cache
   }
 
-  static async create({ base, threads, targetModules, slots, capacity }: BareLoopOptions): Promise<BareLoop> {
+  static async create({ base, threads, targetModules, slots, capacity, profile }: BareLoopOptions): Promise<BareLoop> {
     const runner = await StepRunner.create({
       ...{ runtime: NativeRuntime.open(), base, targetModules, cacheDtype: 'float32' },
-      session: { provider: 'cpu', intraOpNumThreads: threads },
+      session: { provider: 'cpu', intraOpNumThreads: threads, ...(profile !== undefined && { profile }) },
     })
     return new BareLoop(runner, runner.newCache(slots, capacity))
   }
@@ -48,6 +50,11 @@ export class BareLoop {
       select: rows.map((_, i) => i),
     })
     return performance.now() - started
+  }
+
+  /** The path of the profile. */
+  endProfiling(): string {
+    return this.#runner.session.endProfiling()
   }
 
   close(): void {

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { benchAdapters } from '../../../src/cli/bench/adapters.ts'
 import { benchLora } from '../../../src/cli/bench/lora.ts'
+import { benchProfile } from '../../../src/cli/bench/profile.ts'
 import type { Findings } from '../../../src/cli/bench/report.ts'
 import { scales } from '../../../src/cli/bench/scale.ts'
 import { benchServe } from '../../../src/cli/bench/serve.ts'
@@ -59,4 +60,18 @@ t.test('soak: memory at ten moments of each kind of coming and going', async (t)
     Array.from({ length: 3 }, () => [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]).flat(),
   )
   t.ok(findings.tables[0]?.rows.every((row) => Number(row['resident set']) > 1))
+})
+
+t.test('profile: the parts of a step add up to it', async (t) => {
+  const findings = await benchProfile(options)
+  const rows = findings.tables[0]?.rows ?? []
+  t.equal(rows.length, 2 * 2 * 8)
+  for (let first = 0; first < rows.length; first += 8) {
+    const shares = rows.slice(first, first + 8).map(({ share }) => Number(share))
+    t.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 1) < 1e-9)
+    t.ok(
+      shares.slice(0, 3).every((share) => share > 0),
+      'head, products and attention were found',
+    )
+  }
 })
