@@ -121,7 +121,7 @@ export class Batch {
   /** Takes over what is known of the prompt, unless its logits are asked for. Gives the number of tokens. */
   #restore(sequence: Sequence, slot: number): number {
     const { promptIds, weights } = sequence
-    if (isBackground(sequence) || tellsPrompt(sequence)) return 0
+    if (isBackground(sequence) || sequence.tellsPrompt) return 0
     sequence.cachedTokens = this.#options.prefixes?.restore(weights, promptIds, slot) ?? 0
     return sequence.cachedTokens
   }
@@ -139,9 +139,14 @@ export class Batch {
     const { promptIds, weights } = sequence
     const row = sequence.rows[0] as Row<Sequence>
     const ids = promptIds.slice(row.cached, row.cached + tokens)
-    const tells = tellsPrompt(sequence)
+    const tells = sequence.tellsPrompt
     const select = tells ? ids.map((_, i) => i) : [ids.length - 1]
-    const output = await host.run({ firstSlot: row.slot, rows: [{ ids, cached: row.cached, weights }], select })
+    const output = await host.run({
+      firstSlot: row.slot,
+      rows: [{ ids, cached: row.cached, weights }],
+      select,
+      wantsLogits: this.#wantLogits([sequence]),
+    })
     if (tells) this.#reportPrefill(sequence, row.cached, ids, output)
     row.cached += ids.length
     this.#keep(sequence, row)
@@ -153,6 +158,11 @@ export class Batch {
     this.#rows.activate(row)
     this.#running = [...this.#running, sequence]
     this.#advance(sequence, [host.row(output, select.length - 1)])
+  }
+
+  #wantLogits(sequences: readonly Sequence[]): boolean {
+    const { likeliestTokens } = this.#options.host
+    return sequences.some((sequence) => sequence.wantsLogits(likeliestTokens))
   }
 
   /** Row i of a chunk's output predicts token i + 1. */
@@ -173,7 +183,8 @@ export class Batch {
     const { host, events } = this.#options
     const started = performance.now()
     const rows = this.#rows.span().map((row, slot) => (row ? decodeRow(row) : this.#idleRow(slot)))
-    const output = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i) })
+    const wantsLogits = this.#wantLogits(batch)
+    const output = await host.run({ firstSlot: 0, rows, select: rows.map((_, i) => i), wantsLogits })
     for (const row of this.#rows.items()) row.cached += 1
     for (const sequence of batch) this.#charge(sequence, sequence.rows.length * tokenCosts.generated)
     // By slot, before a request's end or branches move the rows of others.
@@ -297,8 +308,6 @@ export class Batch {
 
 /** Who waits for factors holds nobody back. */
 const isReady = ({ isLoading }: Sequence): boolean => !isLoading
-
-const tellsPrompt = ({ request }: Sequence): boolean => request.prefillDetails === true || request.scored !== undefined
 
 const isBackground = ({ priority }: Sequence): boolean => priority === 'background'
 

@@ -5,7 +5,7 @@
 import type { Advance, Decoder } from './decoder.ts'
 import { Detokenizer } from './detokenizer.ts'
 import { LogitProcessors } from './logit-processors.ts'
-import { checkedNormalizer, type Logits, topTokens } from './logits.ts'
+import { allOf, checkedNormalizer, type Logits, logitOf, topTokens } from './logits.ts'
 import type { BeamSearchParameters, Completion } from './request.ts'
 import { highestIds } from './selection.ts'
 import { type Choice, Text, type TextOptions } from './text.ts'
@@ -93,7 +93,7 @@ export class BeamSearch implements Decoder {
     return rows
       .flatMap((logits, parent) => {
         const { ids: generated, sum } = this.#open[parent] as Hypothesis
-        const scores = this.#processors.apply(logits.values, { prompt: this.#prompt, generated }, normalizers[parent])
+        const scores = this.#processors.apply(allOf(logits), { prompt: this.#prompt, generated }, normalizers[parent])
         return Array.from(highestIds(scores, count), (id) => ({ parent, id, sum: sum + (scores[id] as number) }))
       })
       .sort((a, b) => b.sum - a.sum || a.parent - b.parent || a.id - b.id)
@@ -161,7 +161,7 @@ function extender(
   const tops = rows.map((logits) => topTokens(logits, topNTokens))
   return ({ parent, id, sum, detokenizer }) => {
     const { ids, choices } = parents[parent] as Hypothesis
-    const logprob = (rows[parent]?.values[id] as number) - (normalizers[parent] as number)
+    const logprob = logitOf(rows[parent] as Logits, id) - (normalizers[parent] as number)
     const choice = { id, logprob, top: tops[parent] ?? [] }
     return { ids: [...ids, id], choices: [...choices, choice], sum, detokenizer }
   }

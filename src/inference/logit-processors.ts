@@ -26,6 +26,10 @@ const processors: readonly Processor[] = [
   { changesNothing: ({ noRepeatNgramSize }) => noRepeatNgramSize === 0, apply: banNgrams },
 ]
 
+/** Are the scores the logits themselves? */
+export const changesNothing = (parameters: SamplingParameters): boolean =>
+  processors.every((processor) => processor.changesNothing(parameters))
+
 /** The processors that the parameters ask for. */
 export class LogitProcessors {
   readonly #parameters: SamplingParameters

@@ -62,6 +62,11 @@ export class ModelHost {
     return this.#runs
   }
 
+  /** How many of the likeliest tokens each row tells. */
+  get likeliestTokens(): number {
+    return this.#runner.graph.likeliestTokens
+  }
+
   /** Row `row` of what `run` gave. */
   row(output: StepOutput, row: number): Logits {
     const { vocabSize, likeliestTokens } = this.#runner.graph
@@ -69,8 +74,9 @@ export class ModelHost {
     // Its probability is e^(logit - normalizer).
     const highest = output.likeliestLogits[first] as number
     return {
-      values: output.logits.subarray(row * vocabSize, (row + 1) * vocabSize),
+      values: output.logits?.subarray(row * vocabSize, (row + 1) * vocabSize) ?? null,
       likeliest: output.likeliestIds.subarray(first, first + likeliestTokens),
+      likeliestLogits: output.likeliestLogits.subarray(first, first + likeliestTokens),
       normalizer: highest - Math.log(output.highestProbability[row] as number),
     }
   }
@@ -103,8 +109,9 @@ export class ModelHost {
       firstSlot: slots,
       rows: [{ ids, cached: 0, weights: { adapter, rank } }],
       select: [1],
+      wantsLogits: true,
     })
-    if (logits.every(Number.isFinite)) return
+    if (logits?.every(Number.isFinite)) return
     const reason = `its dry run at rank ${rank} gave logits that are not finite`
     throw adapter === null
       ? errors.baseModelInvalid(base.directory, reason)

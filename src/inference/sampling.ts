@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
 import { errors } from '../errors.ts'
 import type { Matcher } from './grammar/grammars.ts'
-import { LogitProcessors } from './logit-processors.ts'
-import { checkedNormalizer, type Logits, likeliestIds, type ScoredToken } from './logits.ts'
+import { changesNothing, LogitProcessors } from './logit-processors.ts'
+import { allOf, checkedNormalizer, type Logits, logitOf, type ScoredToken } from './logits.ts'
 import type { SamplingParameters } from './request.ts'
-import { argmax, highestIds } from './selection.ts'
-import { type Candidates, candidates } from './warpers.ts'
+import { argmax, firstIds, highestIds } from './selection.ts'
+import { type Candidates, candidates, type Scored } from './warpers.ts'
 
 /** Chooses the tokens of one text. Its draws depend on its seed alone, not on what else is in the batch. */
 export class Sampler {
@@ -39,18 +39,40 @@ export class Sampler {
   /** Chooses a token and remembers it. Throws `generation` where the logits, or what is left of them, are no distribution. */
   next(logits: Logits): ScoredToken {
     const normalizer = checkedNormalizer(logits)
-    const processed = this.#processors.apply(logits.values, { prompt: this.#prompt, generated: this.#generated })
-    const scores = this.#matcher?.constrain(processed) ?? processed
-    const isRaw = scores === logits.values
-    const best = isRaw ? (logits.likeliest[0] as number) : argmax(scores)
-    if (scores[best] === Number.NEGATIVE_INFINITY) throw errors.generation('Every token is ruled out')
-    const highest = (n: number) => (isRaw ? likeliestIds(logits, n) : highestIds(scores, n))
-    const isGreedy = this.#parameters.temperature === 0
-    const id = isGreedy ? best : draw(candidates({ scores, best, highest }, this.#parameters), this.#uniform())
+    const isKnown = this.#matcher === null && choosesAmongLikeliest(this.#parameters, logits.likeliest.length)
+    const id = isKnown ? this.#amongLikeliest(logits) : this.#amongAll(allOf(logits))
     this.#generated.push(id)
     this.#matcher?.accept(id)
-    return { id, logprob: (logits.values[id] as number) - normalizer }
+    return { id, logprob: logitOf(logits, id) - normalizer }
   }
+
+  #amongLikeliest({ likeliest, likeliestLogits }: Logits): number {
+    const { temperature, topK } = this.#parameters
+    if (temperature === 0) return likeliest[0] as number
+    return this.#draw({ ids: Uint32Array.from(likeliest.subarray(0, topK)), scores: likeliestLogits.subarray(0, topK) })
+  }
+
+  #amongAll(logits: Float32Array): number {
+    const { temperature, topK } = this.#parameters
+    const processed = this.#processors.apply(logits, { prompt: this.#prompt, generated: this.#generated })
+    const scores = this.#matcher?.constrain(processed) ?? processed
+    const best = argmax(scores)
+    if (scores[best] === Number.NEGATIVE_INFINITY) throw errors.generation('Every token is ruled out')
+    if (temperature === 0) return best
+    if (topK <= 0 || topK >= scores.length) return this.#draw({ ids: firstIds(scores.length), scores })
+    const ids = highestIds(scores, topK)
+    return this.#draw({ ids, scores: Float32Array.from(ids, (id) => scores[id] as number) })
+  }
+
+  #draw(scored: Scored): number {
+    return draw(candidates(scored, this.#parameters), this.#uniform())
+  }
+}
+
+/** Are so many of the likeliest tokens all that is looked at to choose one? */
+export function choosesAmongLikeliest(parameters: SamplingParameters, known: number): boolean {
+  const { temperature, topK } = parameters
+  return known > 0 && changesNothing(parameters) && (temperature === 0 || (topK > 0 && topK < known))
 }
 
 /** A seed for a request that brings none: 32 bits. */

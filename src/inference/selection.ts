@@ -34,6 +34,13 @@ export function argmax(scores: Float32Array): number {
   return best
 }
 
+/** The highest score; NaN only where the first is. */
+export function maximum(scores: Float32Array): number {
+  let highest = scores[0] as number
+  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > highest) highest = scores[id] as number
+  return highest
+}
+
 /** Restores the heap below `i`; its root is the worst of the kept. */
 function sink(heap: Uint32Array, i: number, scores: Float32Array): void {
   const id = heap[i] as number

@@ -18,6 +18,7 @@ import type {
 import type { Resident } from './residency.ts'
 import type { Row } from './rows.ts'
 import { SampledTexts } from './sampled-texts.ts'
+import { choosesAmongLikeliest } from './sampling.ts'
 import { describeToken } from './text.ts'
 import { TokenStream } from './token-stream.ts'
 
@@ -104,6 +105,18 @@ export class Sequence implements Generation {
 
   get isSettled(): boolean {
     return this.#settle === null
+  }
+
+  /** Does it look at more than so many of the likeliest tokens? */
+  wantsLogits(known: number): boolean {
+    const { sampling, beamSearch, grammar, topNTokens = 0 } = this.request
+    if (beamSearch !== undefined || grammar !== undefined || this.tellsPrompt) return true
+    return topNTokens > known || !choosesAmongLikeliest(sampling, known)
+  }
+
+  /** Are the logits of the prompt's tokens asked for? */
+  get tellsPrompt(): boolean {
+    return this.request.prefillDetails === true || this.request.scored !== undefined
   }
 
   /** What its decoder waits for before it can go on; null where it waits for nothing. */

@@ -26,12 +26,14 @@ export interface Step {
   readonly rows: readonly StepRow[]
   /** Flat token rows whose logits are wanted. */
   readonly select: readonly number[]
+  /** Otherwise only the likeliest tokens leave the device. */
+  readonly wantsLogits: boolean
 }
 
 /** Of each selected token row. */
 export interface StepOutput {
-  /** [selected, vocabSize] */
-  readonly logits: Float32Array
+  /** [selected, vocabSize]; null where they were not wanted. */
+  readonly logits: Float32Array | null
   /** [selected, likeliestTokens], likeliest first. */
   readonly likeliestIds: Int32Array
   readonly likeliestLogits: Float32Array
@@ -64,7 +66,7 @@ export class StepRunner {
     this.session = session
     this.targetModules = new Set(targetModules)
     this.#onHost = options.provider === 'cpu'
-    this.#lanes = { prefill: new Lane(session.createBinding()), decode: new Lane(session.createBinding()) }
+    this.#lanes = { prefill: new Lane(session), decode: new Lane(session) }
   }
 
   static async create(options: StepRunnerOptions): Promise<StepRunner> {
@@ -89,11 +91,12 @@ export class StepRunner {
     const { vocabSize, likeliestTokens } = this.graph
     const selected = step.select.length
     const output = {
-      logits: lane.output('logits', 'float32', [selected, vocabSize]),
+      logits: step.wantsLogits ? lane.output('logits', 'float32', [selected, vocabSize]) : null,
       likeliestIds: lane.output('likeliest_ids', 'int32', [selected, likeliestTokens]),
       likeliestLogits: lane.output('likeliest_logits', 'float32', [selected, likeliestTokens]),
       highestProbability: lane.output('highest_probability', 'float32', [selected]),
     }
+    if (!step.wantsLogits) lane.leave('logits', selected * vocabSize, [selected, vocabSize])
     await lane.binding.run()
     return output
   }
@@ -162,8 +165,13 @@ class Lane {
   readonly #bound = new Map<string, unknown>()
   readonly #states = new Map<string, { readonly owner: object; readonly key: string }>()
 
-  constructor(binding: NativeBinding) {
-    this.binding = binding
+  readonly #session: NativeSession
+  /** What stays on the device, by name. */
+  readonly #left = new Map<string, NativeTensor<'float32'>>()
+
+  constructor(session: NativeSession) {
+    this.#session = session
+    this.binding = session.createBinding()
   }
 
   /** A tensor of this shape over memory that is kept and grows as needed. */
@@ -187,6 +195,18 @@ class Lane {
     if (onHost && this.#bound.get(name) === tensor) return
     this.binding.bindInput(name, tensor)
     this.#bound.set(name, tensor)
+  }
+
+  /** The next run writes this output to memory of the device, from which nobody fetches it. */
+  leave(name: string, size: number, shape: readonly number[]): void {
+    const before = this.#left.get(name)
+    const isLarge = before !== undefined && before.size >= size
+    const whole = isLarge ? before : this.#session.allocate('float32', [size], 'device')
+    const tensor = whole.view(0, shape)
+    this.binding.bindOutput(name, tensor)
+    this.#bound.set(name, tensor)
+    this.#left.set(name, whole)
+    if (!isLarge) before?.close()
   }
 
   /** The elements that the next run writes. */

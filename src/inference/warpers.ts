@@ -1,15 +1,13 @@
-/** Which tokens are left to draw from, and how likely each is: temperature, top-k, top-p, min-p, typical-p, in this order. */
+/** Which tokens are left to draw from, and how likely each is: temperature, top-p, min-p, typical-p, in this order, after top-k. */
 import { expOfNegative } from './exponential.ts'
 import type { SamplingParameters } from './request.ts'
-import { firstIds, massEdge } from './selection.ts'
+import { massEdge, maximum } from './selection.ts'
 
-/** Scores [vocabSize] to draw by. At least one is finite, the others may be minus infinity. */
+/** Tokens to draw from. At least one score is finite, the others may be minus infinity. */
 export interface Scored {
+  readonly ids: Uint32Array
+  /** Theirs. */
   readonly scores: Float32Array
-  /** The token with the highest. */
-  readonly best: number
-  /** The ids of the n highest, highest first. */
-  readonly highest: (n: number) => ArrayLike<number>
 }
 
 /** What is left to draw from: `weights` are relative to the highest score's, which is 1; `total` is their sum. */
@@ -32,26 +30,19 @@ const filters: readonly Filter[] = [
 ]
 
 /** `temperature` above 0. */
-export function candidates({ scores, best, highest }: Scored, parameters: SamplingParameters): Candidates {
-  const { topK } = parameters
-  const cut = topK > 0 && topK < scores.length
-  const ids = cut ? Uint32Array.from(highest(topK)) : firstIds(scores.length)
-  const all = weigh(scores, ids, { ...parameters, highest: scores[best] as number })
+export function candidates(scored: Scored, parameters: SamplingParameters): Candidates {
   return filters.reduce(
     (left, { changesNothing, apply }) => (changesNothing(parameters) ? left : apply(left, parameters)),
-    all,
+    weigh(scored, parameters),
   )
 }
 
-function weigh(
-  scores: Float32Array,
-  ids: Uint32Array,
-  { temperature, highest }: { readonly temperature: number; readonly highest: number },
-): Candidates {
+function weigh({ ids, scores }: Scored, { temperature }: SamplingParameters): Candidates {
+  const highest = maximum(scores)
   const weights = new Float64Array(ids.length)
   let total = 0
   for (let i = 0; i < ids.length; i++) {
-    const weight = expOfNegative(((scores[ids[i] as number] as number) - highest) / temperature)
+    const weight = expOfNegative(((scores[i] as number) - highest) / temperature)
     weights[i] = weight
     total += weight
   }

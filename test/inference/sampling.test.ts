@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { logprobsAt, topTokens } from '../../src/inference/logits.ts'
 import type { SamplingParameters } from '../../src/inference/request.ts'
-import { drawSeed, Sampler } from '../../src/inference/sampling.ts'
+import { choosesAmongLikeliest, drawSeed, Sampler } from '../../src/inference/sampling.ts'
 import { logitsOf } from '../fixtures/logits.ts'
 import { neutralSampling } from '../fixtures/samplers.ts'
 
@@ -230,4 +230,33 @@ t.test('a drawn seed has 32 bits and is not always the same', async (t) => {
   const seeds = Array.from({ length: 20 }, drawSeed)
   t.ok(seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
   t.ok(new Set(seeds).size > 10)
+})
+
+t.test('where the likeliest tokens are enough, nothing else is looked at', async () => {
+  const settings = fc.record({
+    temperature: fc.constantFrom(0, 0.7, 1.5),
+    topK: fc.integer({ min: 1, max: 4 }),
+    topP: fc.constantFrom(1, 0.6),
+    minP: fc.constantFrom(0, 0.1),
+    typicalP: fc.constantFrom(1, 0.5),
+  })
+  fc.assert(
+    fc.property(anyLogits, settings, fc.nat(999), (values, some, seed) => {
+      const parameters = { ...neutralSampling, ...some }
+      const known = Math.min(5, values.length)
+      const all = logitsOf(values, known)
+      fc.pre(choosesAmongLikeliest(parameters, known))
+      const few = new Sampler(parameters, seed, [])
+      const every = new Sampler(parameters, seed, [])
+      return Array.from({ length: 5 }, () => {
+        const one = few.next({ ...all, values: null })
+        const other = every.next({
+          ...all,
+          likeliest: all.likeliest.subarray(0, 0),
+          likeliestLogits: new Float32Array(0),
+        })
+        return one.id === other.id && one.logprob === other.logprob
+      }).every(Boolean)
+    }),
+  )
 })

@@ -3,20 +3,22 @@ import fc from 'fast-check'
 import t from 'tap'
 import { expOfNegative } from '../../src/inference/exponential.ts'
 import { LogitProcessors } from '../../src/inference/logit-processors.ts'
-import { argmax, highestIds, massEdge } from '../../src/inference/selection.ts'
+import { firstIds, highestIds, massEdge } from '../../src/inference/selection.ts'
 import { candidates } from '../../src/inference/warpers.ts'
 import { goldenSamplers, neutralSampling } from '../fixtures/samplers.ts'
 
 const { prompt, generated, cases } = goldenSamplers()
 
+function cut(scores: Float32Array, topK: number) {
+  const ids = topK > 0 ? highestIds(scores, topK) : firstIds(scores.length)
+  return { ids, scores: Float32Array.from(ids, (id) => scores[id]!) }
+}
+
 /** Probabilities of what is left, by token. */
 function left(logits: Float32Array, some: object): Map<number, number> {
   const parameters = { ...neutralSampling, ...some }
   const scores = new LogitProcessors(parameters).apply(logits, { prompt, generated })
-  const { ids, weights, total } = candidates(
-    { scores, best: argmax(scores), highest: (n) => highestIds(scores, n) },
-    parameters,
-  )
+  const { ids, weights, total } = candidates(cut(scores, parameters.topK), parameters)
   return new Map([...ids].map((id, i) => [id, weights[i]! / total] as const).filter(([, p]) => p > 0))
 }
 

@@ -48,6 +48,7 @@ export class BareLoop {
       firstSlot: 0,
       rows: rows.map((weights, i) => ({ ids: [1 + (i % 200)], cached, weights })),
       select: rows.map((_, i) => i),
+      wantsLogits: false,
     })
     return performance.now() - started
   }
