@@ -32,7 +32,10 @@ export class BareLoop {
       ...{ runtime: NativeRuntime.open(), base, targetModules, cacheDtype: 'float32' },
       session: { provider: 'cpu', intraOpNumThreads: threads, ...(profile !== undefined && { profile }) },
     })
-    return new BareLoop(runner, runner.newCache(slots, capacity))
+    const cache = runner.newCache(slots, capacity)
+    // Memory that was never written is one page of zeros, and reading it costs nothing.
+    for (const { data } of cache.slots(0, slots).flat()) (data as Float32Array).fill(0.01)
+    return new BareLoop(runner, cache)
   }
 
   /** Milliseconds of each step, a token for each row, after one that is not counted: it binds what is new. */
